@@ -1,0 +1,4 @@
+"""codegen: a Program in, readable NumPy source and a Python function out.
+
+It knows nothing of derivatives and imports nothing of graphc.
+"""

@@ -1,0 +1,52 @@
+"""The errors of both packages, and where in the user's own code they arose.
+
+They live at the bottom of the house because a dimension (codegen) and a shape rule (graphc) must
+raise the same kinds. Users know them as `graphc.GraphError` and so on.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+_OURS = ("graphc", "codegen")
+
+
+class GraphError(Exception):
+    """A mistake in a graph or in a call of one: one line, with the place, the op, and the fix."""
+
+
+class GraphTypeError(GraphError, TypeError):
+    """A wrong dtype, a wrong kind of operand, a missing or unknown input."""
+
+
+class GraphValueError(GraphError, ValueError):
+    """A wrong shape, dimension, option or value."""
+
+
+class GraphNameError(GraphError, NameError):
+    """A name nobody defined: an input, a node, an op."""
+
+
+class GraphSyntaxError(GraphError, ValueError):
+    """A formula, a type string or a graph file that cannot be read."""
+
+
+def user_frame() -> FrameType | None:
+    """The nearest calling frame that belongs to neither graphc nor codegen nor NumPy."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        root = module.partition(".")[0]
+        if root not in _OURS and root != "numpy":
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def located(message: str) -> str:
+    """`message` with `file:line: ` of the user's code before it, where there is one."""
+    frame = user_frame()
+    if frame is None:
+        return message
+    return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}: {message}"

@@ -1,0 +1,126 @@
+"""The intermediate representation: frozen data, compared by identity.
+
+    Graph  = name, inputs, outputs, nodes
+    Node   = op(inputs; params) : type          with a name, if the user gave one, and an origin
+    Origin = file, line, function               where the user declared it
+
+    op     = an entry of the op table (graphc.ops)
+    params = what varies from node to node of one op, a frozen dataclass of graphc.ops.kinds, or None
+    inputs = nodes, in order and with multiplicity
+
+Invariants, all of them in `graphc.verify`:
+  * `nodes` holds every node once, operands before users; every input and output is in it;
+  * an Elementwise node's operands (beyond its conditions) have one dtype, casts being nodes of
+    their own, and their shapes broadcast to the node's shape by NumPy's rules, sizes compared as
+    canonical polynomials (a named size never broadcasts);
+  * a node's type is what its op's type rule says;
+  * names are unique in a graph.
+
+Nothing here recurses over the graph: a chain of 100,000 nodes prints, pickles and is freed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from codegen.types import ArrayType
+from graphc.ops.kinds import Op, Params
+
+
+class Origin(NamedTuple):
+    """Where the user declared a value."""
+
+    file: str
+    line: int
+    function: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file.rpartition('/')[2]}:{self.line}"
+
+
+NOWHERE = Origin("", 0)
+
+
+class Node:
+    """One operation of a graph. Treat it as frozen: passes build new nodes.
+
+    `name` alone is given later, once, while a graph is being declared (`b.node("q", value)`, or the
+    local variable that a traced value is assigned to); after `Graph` is made it never changes.
+    """
+
+    __slots__ = ("inputs", "name", "op", "origin", "params", "type")
+
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Node, ...],
+        params: Params,
+        type: ArrayType,
+        name: str = "",
+        origin: Origin = NOWHERE,
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.params = params
+        self.type = type
+        self.name = name
+        self.origin = origin
+
+    def __repr__(self) -> str:
+        operands = ", ".join(node.name or node.op.name for node in self.inputs)
+        return f"<{self.name or '_'} = {self.op.name}({operands}) : {self.type}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("pickle the Graph, not a Node: a Node would drag its whole history along")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """How the user holds a group of arrays: the tree around leaves, as data.
+
+    kind "leaf": `leaf` is the name of an input or output; else `items` are the parts, with `keys`
+    for a dict or a named tuple. `cls` is a user's own named tuple class.
+    """
+
+    kind: str
+    keys: tuple[str, ...] = ()
+    items: tuple[Container, ...] = ()
+    leaf: str = ""
+    cls: Any = None
+
+
+class Graph:
+    """A static graph: inputs, named outputs, and every node between, operands first.
+
+    arguments: the call's arguments in order, (name, container): a plain array is a leaf.
+    outputs: (name, node) in order.
+    result: how outputs are returned: a leaf for a bare expression, else a container.
+    """
+
+    __slots__ = ("_digest", "arguments", "inputs", "name", "nodes", "outputs", "result")
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Iterable[Node],
+        outputs: Iterable[tuple[str, Node]],
+        nodes: Iterable[Node],
+        arguments: Iterable[tuple[str, Container]] | None = None,
+        result: Container | None = None,
+    ) -> None:
+        self.name = name
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.nodes = tuple(nodes)
+        if arguments is None:
+            arguments = [(node.name, Container("leaf", leaf=node.name)) for node in self.inputs]
+        self.arguments = tuple(arguments)
+        self.result = result
+        self._digest: str | None = None
+
+    @property
+    def named(self) -> Mapping[str, Node]:
+        """Every named node, inputs included."""
+        return {node.name: node for node in self.nodes if node.name}

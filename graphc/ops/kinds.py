@@ -1,0 +1,256 @@
+"""The kinds of ops. Code matches on kinds (and on a node's params), never on an op's name.
+
+    Op = Leaf          an input, a constant, a size as a number
+       | Elementwise   one scalar formula, broadcast
+       | Contraction   index notation: sums of products of operands, affine indices
+       | Reduction     max, min, prod, any, all, argmax ...
+       | Layout        reshape, transpose, broadcast, slice, pad, concatenate
+       | Gather | Scatter   integer-array indexing and its adjoint
+       | LinAlg        a matrix function with a defining equation
+       | Primitive     forward and VJP by hand
+
+What varies from node to node of one op (axes, a shape, an index formula) is the node's `params`: one
+frozen dataclass a kind, in this file, so that passes see typed fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union
+
+import numpy as np
+
+from codegen.expr import Expr
+from codegen.program import Affine, Broadcast, Diagonal, Reshape, Slice, Transpose
+from codegen.types import Shape, Size
+
+ResultRule = Literal["same", "float", "bool", "f32", "f64", "i32", "i64"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """An input, a constant or a size; a node of it has no inputs."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elementwise:
+    """A scalar formula over `args`, applied with broadcasting.
+
+    formula: text in the formula language, the definition; its identity together with args.
+    expr: the formula, parsed.
+    result: the dtype of the result from the promoted dtype of the operands.
+    differentiable: False for step functions whose gradient is zero wherever it is defined.
+    output: for a partial, whether the last operand is the primal op's own output, a value that the
+        other operands determine; it carries no cotangent, and `definition` does not mention it.
+    definition: what SymPy differentiates, where it differs from expr (a stable form, a partial
+        written in terms of the output). The interpreter evaluates it.
+    condition: how many leading operands are conditions (`where`): not differentiated, not promoted.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    formula: str
+    expr: Expr
+    result: ResultRule = "same"
+    differentiable: bool = True
+    output: bool = False
+    definition: Expr | None = None
+    condition: int = 0
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """An index formula; the node's params are an `Einstein`."""
+
+    name: str
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A fold over axes; the node's params are an `Axes`. `name` is codegen's ReduceFunction."""
+
+    name: str
+    differentiable: bool = True
+    result: ResultRule = "same"
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The same elements elsewhere; the node's params are a `How`, a `Pad` or a `Concatenate`."""
+
+    name: str
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """x[i, :, j]: inputs are the array, then the index arrays; params an `Indexing`."""
+
+    name: str = "gather"
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """base with value added (or set) at [i, :, j]: inputs are base, value, then the index arrays."""
+
+    name: str = "scatter"
+
+
+@dataclass(frozen=True, slots=True)
+class LinAlg:
+    """A matrix function: inputs matrices (batched), params its own."""
+
+    name: str
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """Forward and VJP by hand, for what no formula expresses; node's params are a `PrimitiveCall`.
+
+    Mutable in one field only: `backward` is set by the decorator `vjp`.
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    backward: Callable[..., Any] | None = field(default=None, compare=False)
+
+
+Op = Union[Leaf, Elementwise, Contraction, Reduction, Layout, Gather, Scatter, LinAlg, Primitive]
+
+
+# -- params ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class InputParams:
+    """An input. `role` "param" is differentiated by default; `path` is its place in a container."""
+
+    role: Literal["input", "param", "cotangent"] = "input"
+    path: tuple[str | int, ...] = ()
+
+
+class ConstantParams:
+    """A constant array or scalar, frozen (not writable). Equal by dtype, shape and bytes."""
+
+    __slots__ = ("_key", "value")
+
+    def __init__(self, value: np.ndarray[Any, Any]) -> None:
+        frozen = np.array(value)
+        frozen.flags.writeable = False
+        self.value = frozen
+        self._key = (frozen.dtype.str, frozen.shape, frozen.tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ConstantParams) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return f"ConstantParams({self.value.dtype}{list(self.value.shape)})"
+
+
+@dataclass(frozen=True, slots=True)
+class SizeParams:
+    """A size as a number of the node's dtype."""
+
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Einstein:
+    """y[out] = sum over the indices that `out` lacks of body(operand 0 at operands[0], ...).
+
+    body: an Expr over Symbol("0"), Symbol("1"), ...: the scalar that is summed; None means the
+        product of all operands, by far the commonest.
+    extents: every index with its size, outer indices first.
+    shape: the result's shape (with an affine output it does not follow from the extents).
+    """
+
+    out: tuple[Affine, ...]
+    operands: tuple[tuple[Affine, ...], ...]
+    extents: tuple[tuple[str, Size], ...]
+    shape: Shape
+    body: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """The axes of a reduction, non-negative and sorted."""
+
+    axes: tuple[int, ...]
+    keepdims: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pad:
+    """Constant padding: (before, after) an axis."""
+
+    widths: tuple[tuple[Size, Size], ...]
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Concatenate:
+    """Operands one after another along an axis."""
+
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Indexing:
+    """For each axis of the array: True where an index array (the next one) selects, False for `:`.
+
+    mode: what a scatter does with the value; unique: whether no position repeats.
+    """
+
+    axes: tuple[bool, ...]
+    mode: Literal["add", "set"] = "add"
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrimitiveCall:
+    """Which part of a primitive this node is.
+
+    A primitive is one "forward" node whose value is the user's result, one "saved" node (opaque, of
+    the op's own making), and one "backward" node an operand.
+    """
+
+    part: Literal["forward", "saved", "backward"]
+    operand: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinAlgParams:
+    """Keyword options of a matrix function, and which of its results this node is."""
+
+    result: int = 0
+    options: tuple[tuple[str, object], ...] = ()
+
+
+Params = Union[
+    None,
+    InputParams,
+    ConstantParams,
+    SizeParams,
+    Einstein,
+    Axes,
+    Reshape,
+    Transpose,
+    Broadcast,
+    Slice,
+    Diagonal,
+    Pad,
+    Concatenate,
+    Indexing,
+    PrimitiveCall,
+    LinAlgParams,
+]
