@@ -39,26 +39,26 @@ class Leaf:
 class Elementwise:
     """A scalar formula over `args`, applied with broadcasting.
 
-    formula: text in the formula language, the definition; its identity together with args.
-    expr: the formula, parsed.
+    formula: text in the formula language (`graphc.formula.parse` reads it, and remembers). It is the
+        op's identity together with args, so that a cache key needs no SymPy.
+    definition: what the interpreter evaluates and SymPy differentiates, where it differs from the
+        formula (a partial written in terms of the output, in a stable form); "" means the formula.
     result: the dtype of the result from the promoted dtype of the operands.
-    differentiable: False for step functions whose gradient is zero wherever it is defined.
-    output: for a partial, whether the last operand is the primal op's own output, a value that the
-        other operands determine; it carries no cotangent, and `definition` does not mention it.
-    definition: what SymPy differentiates, where it differs from expr (a stable form, a partial
-        written in terms of the output). The interpreter evaluates it.
-    condition: how many leading operands are conditions (`where`): not differentiated, not promoted.
+    differentiable: False for step functions, whose gradient is zero wherever it is defined.
+    condition: how many leading operands are bool conditions (`where`): not promoted, no cotangent.
+        The cotangent of such an op passes to the chosen operand unmultiplied.
+    output: for a partial: the last arg is the primal op's own output, which the other args determine;
+        it carries no cotangent, and `definition` does not mention it.
     """
 
     name: str
     args: tuple[str, ...]
     formula: str
-    expr: Expr
+    definition: str = ""
     result: ResultRule = "same"
     differentiable: bool = True
-    output: bool = False
-    definition: Expr | None = None
     condition: int = 0
+    output: bool = False
     doc: str = ""
 
 
