@@ -21,6 +21,7 @@ Nothing here recurses over the graph: a chain of 100,000 nodes prints, pickles a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -41,6 +42,7 @@ class Origin(NamedTuple):
 
 
 NOWHERE = Origin("", 0)
+_serials = itertools.count()
 
 
 class Node:
@@ -50,7 +52,7 @@ class Node:
     local variable that a traced value is assigned to); after `Graph` is made it never changes.
     """
 
-    __slots__ = ("inputs", "name", "op", "origin", "params", "type")
+    __slots__ = ("inputs", "name", "op", "origin", "params", "serial", "type")
 
     def __init__(
         self,
@@ -67,6 +69,8 @@ class Node:
         self.type = type
         self.name = name
         self.origin = origin
+        # The creation index: operands come before their users, and ties in every order break by it.
+        self.serial = next(_serials)
 
     def __repr__(self) -> str:
         operands = ", ".join(node.name or node.op.name for node in self.inputs)

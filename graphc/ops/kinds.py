@@ -77,6 +77,8 @@ class Reduction:
     name: str
     differentiable: bool = True
     result: ResultRule = "same"
+    nonempty: bool = False  # no identity: an empty axis is an error
+    scan: bool = False  # keeps the axis: running sums and products
     doc: str = ""
 
 

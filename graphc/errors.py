@@ -1,0 +1,23 @@
+"""The errors users meet; defined in `codegen.errors`, at the bottom of the house."""
+
+from codegen.errors import (
+    GraphError,
+    GraphNameError,
+    GraphSyntaxError,
+    GraphTypeError,
+    GraphValueError,
+    located,
+    location,
+    user_frame,
+)
+
+__all__ = [
+    "GraphError",
+    "GraphNameError",
+    "GraphSyntaxError",
+    "GraphTypeError",
+    "GraphValueError",
+    "located",
+    "location",
+    "user_frame",
+]

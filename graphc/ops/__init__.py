@@ -1,0 +1,1 @@
+"""The op table: every op graphc knows, one line an op, by kind."""
