@@ -49,6 +49,8 @@ class Elementwise:
         The cotangent of such an op passes to the chosen operand unmultiplied.
     output: for a partial: the last arg is the primal op's own output, which the other args determine;
         it carries no cotangent, and `definition` does not mention it.
+    points: isolated points at which the formula for a partial breaks down: (condition, the partial
+        of each operand there, "" for no exception). What holds is stated here and certified by tests.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Elementwise:
     condition: int = 0
     output: bool = False
     doc: str = ""
+    points: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,14 @@ class Pad:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Zeros of `shape` with the operand written at `region`: the adjoint of a slice."""
+
+    region: Slice
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
 class Concatenate:
     """Operands one after another along an axis."""
 
@@ -222,8 +233,9 @@ class Indexing:
 class PrimitiveCall:
     """Which part of a primitive this node is.
 
-    A primitive is one "forward" node whose value is the user's result, one "saved" node (opaque, of
-    the op's own making), and one "backward" node an operand.
+    A primitive is one "forward" node on the operands, whose value is the user's result; a "saved"
+    node on that forward node (opaque, of the op's own making); and one "backward" node an operand, on
+    the saved node and the cotangent.
     """
 
     part: Literal["forward", "saved", "backward"]
@@ -251,6 +263,7 @@ Params = Union[
     Slice,
     Diagonal,
     Pad,
+    Place,
     Concatenate,
     Indexing,
     PrimitiveCall,
