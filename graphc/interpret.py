@@ -22,6 +22,7 @@ from codegen.program import Broadcast, Diagonal, Reshape, Slice, Transpose
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.formula import parse
 from graphc.ir import Graph, Node
+from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import (
     Axes,
     Concatenate,
@@ -51,11 +52,38 @@ Array = np.ndarray[Any, Any]
 Sizes = Mapping[str, Size]
 
 
-def evaluate(graph: Graph, values: Mapping[str, Any], dtype: Any = None) -> dict[Node, Any]:
+def definition(op: Elementwise) -> Expr:
+    """What an elementwise op means: its definition; that of a table op is its formula.
+
+    (A table op's `definition` field, where it has one, is what SymPy differentiates instead.)
+    """
+    text = op.formula if TABLE.get(op.name) is op else op.definition or op.formula
+    return parse(text, op.args)
+
+
+def emitted(op: Elementwise) -> Expr:
+    """The equal form which the code generator emits for an op, chosen for accuracy.
+
+    A partial's formula is that form already; its definition is the exact derivative.
+    """
+    if op.definition:
+        return parse(op.formula, op.args)
+    from graphc.derive.lookup import derivation
+
+    return parse(derivation(op).form, op.args)
+
+
+def evaluate(
+    graph: Graph,
+    values: Mapping[str, Any],
+    dtype: Any = None,
+    expression: Callable[[Elementwise], Expr] = definition,
+) -> dict[Node, Any]:
     """The value of every node of `graph`, at inputs given by name.
 
     dtype: a NumPy dtype in which everything floating is computed instead of its own (np.complex128,
         np.longdouble); None keeps each node's own.
+    expression: which formula of an elementwise op is evaluated, `definition` or `emitted`.
 
     Returns an array of the node's dtype and shape for each node (the opaque value that a primitive
     saves is whatever its author saved). Raises GraphTypeError where an input is missing, unknown or
@@ -73,7 +101,9 @@ def evaluate(graph: Graph, values: Mapping[str, Any], dtype: Any = None) -> dict
             elif isinstance(node.op, Primitive):
                 found[node] = _primitive(node, [found[x] for x in node.inputs], saved)
             else:
-                found[node] = evaluate_node(node, [found[x] for x in node.inputs], sizes, work)
+                found[node] = evaluate_node(
+                    node, [found[x] for x in node.inputs], sizes, work, expression
+                )
     return found
 
 
@@ -192,11 +222,6 @@ def known_shape(shape: Shape, sizes: Sizes) -> tuple[int, ...]:
 
 
 # -- one node --------------------------------------------------------------------------------------
-
-
-def definition(op: Elementwise) -> Expr:
-    """What the interpreter evaluates of an elementwise op."""
-    return parse(op.definition or op.formula, op.args)
 
 
 def evaluate_node(
