@@ -10,34 +10,34 @@ is spelled in NumPy and in `math`, and nothing of derivatives.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Union
 
+from codegen.record import record
 from codegen.types import Size
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Symbol:
     """An argument of the expression."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number:
     """A literal: a Python bool, int or float, weak in promotion as NEP 50 has it."""
 
     value: bool | int | float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extent:
     """A size that is known at the call, as a (weak) Python int."""
 
     size: Size
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Apply:
     """A function of FUNCTIONS on as many arguments as its arity says."""
 
@@ -48,7 +48,7 @@ class Apply:
 Expr = Union[Symbol, Number, Extent, Apply]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function:
     """How one scalar function is spelled.
 

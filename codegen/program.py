@@ -23,6 +23,7 @@ from typing import Any, Literal, Union
 import numpy as np
 
 from codegen.expr import Expr
+from codegen.record import record
 from codegen.types import ArrayType, Shape, Size
 
 
@@ -60,7 +61,7 @@ class Map:
     tag: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Affine:
     """An index expression: sum of coefficient * index, plus offset (`2*h + p - 1`)."""
 
@@ -116,28 +117,28 @@ class Reduce:
     tag: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reshape:
     """The elements in C order, under a new shape."""
 
     shape: Shape
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Transpose:
     """Axis k of the result is axis `axes[k]` of the operand."""
 
     axes: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Broadcast:
     """NumPy's broadcast_to: new leading axes, and axes of size 1 repeated."""
 
     shape: Shape
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice:
     """start + k * step for k < size, one triple an axis of the operand; steps may be negative.
 
@@ -149,7 +150,7 @@ class Slice:
     steps: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Diagonal:
     """The diagonal of two axes, as the last axis (np.diagonal)."""
 
@@ -248,14 +249,14 @@ Statement = Union[Map, Contract, Reduce, View, Write, Gather, Scatter, Call]
 # -- functions -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Leaf:
     """A Var at a place in an argument or a result."""
 
     var: Var
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tree:
     """A container of arrays.
 
@@ -273,7 +274,7 @@ class Tree:
 Node = Union[Leaf, Tree]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Param:
     """An argument of a function: its name and what it holds. `default` is a literal, if any."""
 
@@ -282,7 +283,7 @@ class Param:
     default: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SizeRule:
     """name = solve(shape of var at axis): how a named size is bound at entry.
 
@@ -296,7 +297,7 @@ class SizeRule:
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """What a function checks before it computes.
 
@@ -309,7 +310,7 @@ class Entry:
     equal: tuple[tuple[Size, Size, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function:
     """One emitted function.
 
@@ -328,7 +329,7 @@ class Function:
     may_alias: frozenset[Var] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Constant:
     """An array that the module carries. Above 64 elements it stays out of the source."""
 
@@ -336,7 +337,7 @@ class Constant:
     value: np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Record:
     """A named tuple class of the module: `class Grads(NamedTuple)`."""
 
@@ -358,7 +359,7 @@ class Program:
     callables: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Options:
     """What steers the plan. Every field is part of the cache's key.
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Union
 
 import numpy as np
 
 from codegen.errors import GraphTypeError, located
+from codegen.record import record
 
 Size = Union[int, "Dim"]
 Shape = tuple[Size, ...]
@@ -296,7 +296,7 @@ def _operation_text(atom: tuple[str, Size, Size], rename: Mapping[str, str]) -> 
     return f"({left}{operation}{right})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArrayType:
     """The dtype and the shape of a value: `f32[batch, 64]`; a scalar is `f64`."""
 

@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from codegen.record import record
 from codegen.types import ArrayType
 from graphc.ops.kinds import Op, Params
 
@@ -80,7 +80,7 @@ class Node:
         raise TypeError("pickle the Graph, not a Node: a Node would drag its whole history along")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Container:
     """How the user holds a group of arrays: the tree around leaves, as data.
 

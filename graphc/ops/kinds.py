@@ -23,19 +23,20 @@ import numpy as np
 
 from codegen.expr import Expr
 from codegen.program import Affine, Broadcast, Diagonal, Reshape, Slice, Transpose
+from codegen.record import record
 from codegen.types import Shape, Size
 
 ResultRule = Literal["same", "float", "bool", "f32", "f64", "i32", "i64"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Leaf:
     """An input, a constant or a size; a node of it has no inputs."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Elementwise:
     """A scalar formula over `args`, applied with broadcasting.
 
@@ -51,6 +52,8 @@ class Elementwise:
         it carries no cotangent, and `definition` does not mention it.
     points: isolated points at which the formula for a partial breaks down: (condition, the partial
         of each operand there, "" for no exception). What holds is stated here and certified by tests.
+    given: args that other args determine, with their definitions in those: (("y", "exp(x)"),). They
+        carry no cotangent; `output` says that the last of them is the primal op's own output.
     """
 
     name: str
@@ -65,7 +68,7 @@ class Elementwise:
     points: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Contraction:
     """An index formula; the node's params are an `Einstein`."""
 
@@ -73,7 +76,7 @@ class Contraction:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reduction:
     """A fold over axes; the node's params are an `Axes`. `name` is codegen's ReduceFunction."""
 
@@ -85,7 +88,7 @@ class Reduction:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layout:
     """The same elements elsewhere; the node's params are a `How`, a `Pad` or a `Concatenate`."""
 
@@ -93,21 +96,21 @@ class Layout:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gather:
     """x[i, :, j]: inputs are the array, then the index arrays; params an `Indexing`."""
 
     name: str = "gather"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scatter:
     """base with value added (or set) at [i, :, j]: inputs are base, value, then the index arrays."""
 
     name: str = "scatter"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinAlg:
     """A matrix function: inputs matrices (batched), params its own."""
 
@@ -133,7 +136,7 @@ Op = Union[Leaf, Elementwise, Contraction, Reduction, Layout, Gather, Scatter, L
 # -- params ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InputParams:
     """An input. `role` "param" is differentiated by default; `path` is its place in a container."""
 
@@ -162,14 +165,14 @@ class ConstantParams:
         return f"ConstantParams({self.value.dtype}{list(self.value.shape)})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SizeParams:
     """A size as a number of the node's dtype."""
 
     size: Size
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Einstein:
     """y[out] = sum over the indices that `out` lacks of body(operand 0 at operands[0], ...).
 
@@ -186,7 +189,7 @@ class Einstein:
     body: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Axes:
     """The axes of a reduction, non-negative and sorted."""
 
@@ -194,7 +197,7 @@ class Axes:
     keepdims: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pad:
     """Constant padding: (before, after) an axis."""
 
@@ -202,7 +205,7 @@ class Pad:
     value: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Zeros of `shape` with the operand written at `region`: the adjoint of a slice."""
 
@@ -210,14 +213,14 @@ class Place:
     shape: Shape
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Concatenate:
     """Operands one after another along an axis."""
 
     axis: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Indexing:
     """For each axis of the array: True where an index array (the next one) selects, False for `:`.
 
@@ -229,7 +232,7 @@ class Indexing:
     unique: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PrimitiveCall:
     """Which part of a primitive this node is.
 
@@ -242,7 +245,7 @@ class PrimitiveCall:
     operand: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinAlgParams:
     """Keyword options of a matrix function, and which of its results this node is."""
 
