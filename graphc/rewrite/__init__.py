@@ -1,0 +1,63 @@
+"""Passes: each takes a graph and returns an equal one; each keeps name, arguments, outputs, class.
+
+stabilise    before differentiation: naive compositions become stable ops; it defines the model
+simplify     after it: the passes below, to a fixed point; results are kept to rounding
+
+fold_constants, common_subexpressions, simplify_identities, dead_code      one at a time
+"""
+
+from __future__ import annotations
+
+from graphc.ir import Graph, Node
+from graphc.ops.elementwise import TABLE
+from graphc.rewrite.cse import common_subexpressions, merging
+from graphc.rewrite.dce import dead_code
+from graphc.rewrite.fold import fold, fold_constants
+from graphc.rewrite.identities import identity, itself, simplify_identities
+from graphc.rewrite.walk import Step, rebuild
+
+__all__ = [
+    "common_subexpressions",
+    "dead_code",
+    "fold_constants",
+    "simplify",
+    "simplify_identities",
+]
+
+ROUNDS = 4
+# Rules that may follow one another at one node within one round.
+CHAIN = 8
+
+
+def simplify(graph: Graph, final: bool = False) -> Graph:
+    """The graph with constants folded, identities applied, common subexpressions merged and dead
+    code dropped, until nothing changes (a few rounds at most).
+
+    All three are local to a node, so one round is one walk. Results are preserved to rounding.
+
+    final: no differentiation follows, so that `stop_gradient(x)` is x.
+    """
+    graph = dead_code(graph)
+    for _ in range(ROUNDS):
+        before = graph
+        graph = rebuild(graph, _one_round(final))
+        if graph is before:
+            break
+    return graph
+
+
+def _one_round(final: bool) -> Step:
+    merge = merging()
+    stop = TABLE["stop_gradient"]
+
+    def step(node: Node) -> Node:
+        for _ in range(CHAIN):
+            if final and node.op is stop:
+                node = itself(node) or node
+            found = identity(fold(node))
+            if found is node:
+                break
+            node = found
+        return merge(node)
+
+    return step
