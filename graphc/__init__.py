@@ -1,0 +1,161 @@
+"""graphc: a compiler for gradients of NumPy code. Its public names, and nothing else.
+
+What needs more than a light import is fetched on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import codegen as _codegen
+from graphc.errors import (
+    GraphError,
+    GraphNameError,
+    GraphSyntaxError,
+    GraphTypeError,
+    GraphValueError,
+)
+
+_theirs = getattr(_codegen, "__file__", None) or "a namespace package"
+if _theirs.rpartition("codegen")[0] != __file__.rpartition("graphc")[0]:
+    raise ImportError(
+        f"graphc needs its own package `codegen`, and found another one: {_theirs}. "
+        "Remove that distribution, or put graphc's folder first on sys.path."
+    )
+
+if TYPE_CHECKING:
+    from codegen.types import ArrayType, Dim
+    from graphc.autodiff import grad, value_and_grad, vjp
+    from graphc.builder import Builder
+    from graphc.compiled import Compiled, compile
+    from graphc.custom import contraction, elementwise, primitive
+    from graphc.graph import Graph
+    from graphc.inspect.check import check_grads
+    from graphc.nn import (
+        at,
+        cross_entropy,
+        elu,
+        erf,
+        erfc,
+        gelu,
+        log_sigmoid,
+        log_softmax,
+        logsumexp,
+        one_hot,
+        relu,
+        sigmoid,
+        silu,
+        softmax,
+        softplus,
+        stop_gradient,
+        xlogy,
+    )
+    from graphc.scopes import name_scope
+    from graphc.textual import dump, dumps, load, loads
+    from graphc.tracing import param, trace
+    from graphc.values import Value
+
+# Where each public name lives. `compile`, `load` and others would be heavy to import up front.
+_HOMES = {
+    "ArrayType": "codegen.types",
+    "Dim": "codegen.types",
+    "Builder": "graphc.builder",
+    "Compiled": "graphc.compiled",
+    "Graph": "graphc.graph",
+    "Value": "graphc.values",
+    "at": "graphc.nn",
+    "check_grads": "graphc.inspect.check",
+    "compile": "graphc.compiled",
+    "contraction": "graphc.custom",
+    "cross_entropy": "graphc.nn",
+    "dump": "graphc.textual",
+    "dumps": "graphc.textual",
+    "elementwise": "graphc.custom",
+    "elu": "graphc.nn",
+    "erf": "graphc.nn",
+    "erfc": "graphc.nn",
+    "gelu": "graphc.nn",
+    "grad": "graphc.autodiff",
+    "load": "graphc.textual",
+    "loads": "graphc.textual",
+    "log_sigmoid": "graphc.nn",
+    "log_softmax": "graphc.nn",
+    "logsumexp": "graphc.nn",
+    "name_scope": "graphc.scopes",
+    "one_hot": "graphc.nn",
+    "param": "graphc.tracing",
+    "primitive": "graphc.custom",
+    "relu": "graphc.nn",
+    "sigmoid": "graphc.nn",
+    "silu": "graphc.nn",
+    "softmax": "graphc.nn",
+    "softplus": "graphc.nn",
+    "stop_gradient": "graphc.nn",
+    "trace": "graphc.tracing",
+    "value_and_grad": "graphc.autodiff",
+    "vjp": "graphc.autodiff",
+    "xlogy": "graphc.nn",
+}
+
+__all__ = [
+    "ArrayType",
+    "Builder",
+    "Compiled",
+    "Dim",
+    "Graph",
+    "GraphError",
+    "GraphNameError",
+    "GraphSyntaxError",
+    "GraphTypeError",
+    "GraphValueError",
+    "Value",
+    "at",
+    "check_grads",
+    "compile",
+    "contraction",
+    "cross_entropy",
+    "dump",
+    "dumps",
+    "elementwise",
+    "elu",
+    "erf",
+    "erfc",
+    "gelu",
+    "grad",
+    "load",
+    "loads",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "name_scope",
+    "one_hot",
+    "param",
+    "primitive",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "stop_gradient",
+    "trace",
+    "value_and_grad",
+    "vjp",
+    "xlogy",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

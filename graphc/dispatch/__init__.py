@@ -1,0 +1,60 @@
+"""NumPy's functions on graphc's values: `np.sum(x)` comes here through `__array_function__`.
+
+One small function stands for each of NumPy's, with NumPy's own signature, in a file by family
+(elementwise, reductions, contractions, layout, indexing, creation). To add one, write it there:
+
+    @implements(np.sum)
+    def sum_(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None): ...
+
+It makes nodes (`lift` turns operands into nodes) and returns a Node, or a list of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from graphc.dispatch import contractions, creation, elementwise, indexing, layout, reductions
+from graphc.dispatch.registry import FUNCTIONS
+from graphc.errors import GraphTypeError, located
+
+__all__ = ["call", "contractions", "creation", "elementwise", "indexing", "layout", "reductions"]
+
+# What graphc does not trace has often a spelling that it does.
+_INSTEAD = {
+    "linalg.norm": "np.sqrt(np.sum(x * x))",
+    "array_equal": "np.all(a == b)",
+    "allclose": "np.all(np.abs(a - b) <= tolerance)",
+    "isclose": "np.abs(a - b) <= tolerance",
+    "nonzero": "np.where(condition, a, b): a shape cannot depend on values",
+    "argwhere": "np.where(condition, a, b): a shape cannot depend on values",
+    "flatnonzero": "np.where(condition, a, b): a shape cannot depend on values",
+    "extract": "np.where(condition, a, b): a shape cannot depend on values",
+    "compress": "np.where(condition, a, b): a shape cannot depend on values",
+    "unique": "an index array given as an input: a shape cannot depend on values",
+    "copyto": "np.where(condition, a, b)",
+    "put": "graphc.at(x)[i].set(v)",
+    "place": "np.where(condition, a, b)",
+    "putmask": "np.where(condition, a, b)",
+    "fill_diagonal": "np.where(np.eye(n, dtype=bool), v, x)",
+    "nan_to_num": "np.where(np.isnan(x), 0.0, x)",
+    "nanmean": "np.where(np.isnan(x), 0.0, x)",
+    "nansum": "np.sum(np.where(np.isnan(x), 0.0, x))",
+    "nanmax": "np.max(np.where(np.isnan(x), -np.inf, x))",
+    "save": "the arrays of a call",
+}
+
+
+def call(function: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """What `function` means on values: nodes, in NumPy's structure.
+
+    Raises GraphTypeError for a function that graphc does not trace, naming it.
+    """
+    handler = FUNCTIONS.get(function)
+    if handler is not None:
+        return handler(*args, **options)
+    module = getattr(function, "__module__", "numpy") or "numpy"
+    path = f"{module}.{function.__name__}".removeprefix("numpy.")
+    instead = _INSTEAD.get(path)
+    fix = f"use {instead}" if instead else "compose it of functions that are traced"
+    raise GraphTypeError(located(f"np.{path} is not traced by graphc; {fix}"))

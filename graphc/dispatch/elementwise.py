@@ -1,0 +1,92 @@
+"""NumPy functions that work element by element and are no ufuncs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphc import nodes
+from graphc.dispatch.options import refuse
+from graphc.dispatch.registry import implements
+from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.ir import Node
+from graphc.lifting import lift, lift_all
+
+
+@implements(np.where)
+def where(condition: Any, *branches: Any) -> Node:
+    if len(branches) != 2:
+        raise GraphTypeError(
+            located(
+                "np.where(condition) alone: a shape cannot depend on values; "
+                "use np.where(condition, a, b)"
+            )
+        )
+    chosen = nodes.cast(lift(condition), "bool")
+    return nodes.elementwise("where", chosen, *lift_all(branches))
+
+
+@implements(np.clip)
+def clip(
+    a: Any,
+    a_min: Any = None,
+    a_max: Any = None,
+    out: Any = None,
+    *,
+    min: Any = None,
+    max: Any = None,
+    **options: Any,
+) -> Node:
+    refuse("np.clip", out=out, **options)
+    low = a_min if _given(a_min) else min
+    high = a_max if _given(a_max) else max
+    if not _given(low) and not _given(high):
+        raise GraphValueError(located("np.clip: neither a lower nor an upper bound is given"))
+    if not _given(low):
+        return nodes.elementwise("minimum", *lift_all((a, high)))
+    if not _given(high):
+        return nodes.elementwise("maximum", *lift_all((a, low)))
+    return nodes.elementwise("clip", *lift_all((a, low, high)))
+
+
+def _given(bound: Any) -> bool:
+    return bound is not None and bound is not np._NoValue  # type: ignore[attr-defined]
+
+
+@implements(np.round, np.around)
+def round_(a: Any, decimals: int = 0, out: Any = None) -> Node:
+    refuse("np.round", out=out)
+    x = lift(a)
+    if decimals:
+        raise GraphValueError(
+            located(
+                f"np.round: decimals={decimals} is not supported; use np.rint(x * 10**d) / 10**d"
+            )
+        )
+    return x if not x.type.floating else nodes.elementwise("rint", x)
+
+
+@implements(np.fix)
+def fix(x: Any, out: Any = None) -> Node:
+    refuse("np.fix", out=out)
+    return nodes.elementwise("trunc", lift(x))
+
+
+@implements(np.real)
+def real(val: Any) -> Node:
+    return lift(val)
+
+
+@implements(np.sinc)
+def sinc(x: Any) -> Node:
+    """sin(pi x) / (pi x), 1 at 0; the quotient is taken away from 0, so that 0 leaks no NaN."""
+    node = lift(x)
+    node = node if node.type.floating else nodes.cast(node, "f64")
+    dtype = node.type.dtype
+    angle = nodes.multiply(node, nodes.constant(np.pi, dtype))
+    zero = nodes.elementwise("equal", node, nodes.constant(0, dtype))
+    one = nodes.constant(1, dtype)
+    safe = nodes.elementwise("where", zero, one, angle)
+    quotient = nodes.elementwise("divide", nodes.elementwise("sin", safe), safe)
+    return nodes.elementwise("where", zero, one, quotient)

@@ -1,0 +1,455 @@
+"""NumPy functions that put the same elements elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc import nodes
+from graphc.dispatch.options import dtype_of, one_axis, refuse, sizes_of
+from graphc.dispatch.registry import implements
+from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.ir import Node
+from graphc.lifting import lift, lift_all
+from graphc.types import Shape, Size, broadcast, product, shape_text, size_text
+
+
+@implements(np.reshape)
+def reshape(
+    a: Any, /, shape: Any = None, order: Any = "C", *, newshape: Any = None, copy: Any = None
+) -> Node:
+    _c_order("np.reshape", order)
+    x = lift(a)
+    target = sizes_of(shape if shape is not None else newshape, "np.reshape")
+    return nodes.reshape(x, without_minus_one(x, target))
+
+
+def without_minus_one(x: Node, shape: Shape) -> Shape:
+    """The shape with -1 replaced by the size that is left.
+
+    Raises GraphValueError where there are two, or what is left is no whole number.
+    """
+    unknown = [k for k, size in enumerate(shape) if size == -1]
+    if not unknown:
+        return shape
+    known = product(tuple(size for size in shape if size != -1))
+    what = f"reshape: {nodes.describe(x)} to {shape_text(shape)}"
+    if len(unknown) > 1:
+        raise GraphValueError(located(f"{what}: only one size may be -1"))
+    total = x.type.size
+    if known == 0:
+        raise GraphValueError(located(f"{what}: -1 is any size beside a size 0; write it out"))
+    if isinstance(total, int) and isinstance(known, int) and total % known:
+        raise GraphValueError(located(f"{what}: {total} elements do not divide by {known}"))
+    left: Size = total // known
+    return tuple(left if size == -1 else size for size in shape)
+
+
+def _c_order(function: str, order: Any) -> None:
+    if order not in ("C", "A", "K", None):
+        raise GraphValueError(
+            located(f"{function}: order={order!r} is not supported; transpose first")
+        )
+
+
+@implements(np.ravel)
+def ravel(a: Any, order: Any = "C") -> Node:
+    _c_order("np.ravel", order)
+    x = lift(a)
+    return nodes.reshape(x, (x.type.size,))
+
+
+@implements(np.transpose, np.permute_dims)
+def transpose(a: Any, axes: Any = None) -> Node:
+    x = lift(a)
+    ndim = x.type.ndim
+    if axes is None:
+        return nodes.transpose(x, tuple(reversed(range(ndim))))
+    what = f"np.transpose: {nodes.describe(x)}"
+    order = tuple(one_axis(axis, ndim, what) for axis in axes)
+    if sorted(order) != list(range(ndim)):
+        raise GraphValueError(
+            located(f"{what}: axes {tuple(axes)} are no order of its {ndim} axes")
+        )
+    return nodes.transpose(x, order)
+
+
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Node:
+    return swapaxes(x, -1, -2)
+
+
+@implements(np.swapaxes)
+def swapaxes(a: Any, axis1: int, axis2: int) -> Node:
+    x = lift(a)
+    what = f"np.swapaxes: {nodes.describe(x)}"
+    first, second = one_axis(axis1, x.type.ndim, what), one_axis(axis2, x.type.ndim, what)
+    order = list(range(x.type.ndim))
+    order[first], order[second] = order[second], order[first]
+    return nodes.transpose(x, tuple(order))
+
+
+@implements(np.moveaxis)
+def moveaxis(a: Any, source: Any, destination: Any) -> Node:
+    x = lift(a)
+    what = f"np.moveaxis: {nodes.describe(x)}"
+    ndim = x.type.ndim
+    sources = [one_axis(axis, ndim, what) for axis in _listed(source)]
+    targets = [one_axis(axis, ndim, what) for axis in _listed(destination)]
+    if len(sources) != len(targets) or len(set(sources)) != len(sources):
+        raise GraphValueError(
+            located(f"{what}: source {source} and destination {destination} differ")
+        )
+    order = [axis for axis in range(ndim) if axis not in sources]
+    for target, axis in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, axis)
+    return nodes.transpose(x, tuple(order))
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+@implements(np.expand_dims)
+def expand_dims(a: Any, axis: Any) -> Node:
+    x = lift(a)
+    given = _listed(axis)
+    ndim = x.type.ndim + len(given)
+    places = {one_axis(item, ndim, f"np.expand_dims: {nodes.describe(x)}") for item in given}
+    if len(places) != len(given):
+        raise GraphValueError(located(f"np.expand_dims: an axis is given twice in {axis}"))
+    sizes = iter(x.type.shape)
+    return nodes.reshape(x, tuple(1 if k in places else next(sizes) for k in range(ndim)))
+
+
+@implements(np.squeeze)
+def squeeze(a: Any, axis: Any = None) -> Node:
+    x = lift(a)
+    shape = x.type.shape
+    if axis is None:
+        places = {k for k, size in enumerate(shape) if size == 1}
+    else:
+        what = f"np.squeeze: {nodes.describe(x)}"
+        places = {one_axis(item, x.type.ndim, what) for item in _listed(axis)}
+        for k in sorted(places):
+            if shape[k] != 1:
+                raise GraphValueError(
+                    located(f"{what}: axis {k} has size {size_text(shape[k])}, not 1")
+                )
+    return nodes.reshape(x, tuple(size for k, size in enumerate(shape) if k not in places))
+
+
+@implements(np.broadcast_to)
+def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Node:
+    return nodes.broadcast_to(lift(array), sizes_of(shape, "np.broadcast_to"))
+
+
+@implements(np.broadcast_arrays)
+def broadcast_arrays(*args: Any, subok: bool = False) -> list[Node]:
+    operands = [lift(arg) for arg in args]
+    shape = broadcast(tuple(x.type.shape for x in operands))
+    if shape is None:
+        shown = " and ".join(map(nodes.describe, operands))
+        raise GraphValueError(located(f"np.broadcast_arrays: {shown} do not broadcast"))
+    return [nodes.broadcast_to(x, shape) for x in operands]
+
+
+@implements(np.atleast_1d)
+def atleast_1d(*arys: Any) -> Any:
+    return _at_least(arys, lambda shape: shape or (1,))
+
+
+@implements(np.atleast_2d)
+def atleast_2d(*arys: Any) -> Any:
+    return _at_least(arys, lambda shape: (1,) * (2 - len(shape)) + shape)
+
+
+def _at_least(arrays: Sequence[Any], grow: Any) -> Any:
+    made = tuple(nodes.reshape(x, grow(x.type.shape)) for x in map(lift, arrays))
+    return made[0] if len(made) == 1 else made
+
+
+# -- joining and splitting ---------------------------------------------------------------------------
+
+
+@implements(np.concatenate, np.concat)
+def concatenate(
+    arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = None
+) -> Node:
+    refuse("np.concatenate", out=out)
+    operands = _operands("np.concatenate", arrays, dtype)
+    if axis is None:
+        operands = tuple(nodes.reshape(x, (x.type.size,)) for x in operands)
+        axis = 0
+    for x in operands:
+        if not x.type.shape:
+            raise GraphValueError(
+                located("np.concatenate: a scalar operand; use np.stack to join scalars")
+            )
+    place = one_axis(axis, operands[0].type.ndim, f"np.concatenate: {nodes.describe(operands[0])}")
+    return nodes.concatenate(operands, place)
+
+
+@implements(np.stack)
+def stack(
+    arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = None
+) -> Node:
+    refuse("np.stack", out=out)
+    operands = _operands("np.stack", arrays, dtype)
+    first = operands[0].type.shape
+    for x in operands[1:]:
+        if x.type.shape != first:
+            raise GraphValueError(
+                located(
+                    f"np.stack: {nodes.describe(operands[0])} and {nodes.describe(x)}: "
+                    "shapes differ; use np.concatenate to join along an axis"
+                )
+            )
+    place = one_axis(axis, len(first) + 1, f"np.stack: {nodes.describe(operands[0])}")
+    return nodes.concatenate([nodes.expand_dims(x, place) for x in operands], place)
+
+
+def _operands(function: str, arrays: Any, dtype: Any) -> tuple[Node, ...]:
+    given = list(arrays) if isinstance(arrays, list | tuple) else [arrays]
+    if not given:
+        raise GraphValueError(located(f"{function}: no operands"))
+    if not isinstance(arrays, list | tuple):
+        raise GraphTypeError(located(f"{function}: the operands are a list, got one value"))
+    operands = lift_all(given)
+    if dtype is not None:
+        operands = tuple(nodes.cast(x, dtype_of(dtype)) for x in operands)
+    return operands
+
+
+@implements(np.vstack)
+def vstack(tup: Any, *, dtype: Any = None, casting: Any = None) -> Node:
+    operands = _operands("np.vstack", tup, dtype)
+    rows = [
+        x if x.type.ndim >= 2 else nodes.reshape(x, (1, *(x.type.shape or (1,)))) for x in operands
+    ]
+    return nodes.concatenate(rows, 0)
+
+
+@implements(np.hstack)
+def hstack(tup: Any, *, dtype: Any = None, casting: Any = None) -> Node:
+    operands = _operands("np.hstack", tup, dtype)
+    parts = [x if x.type.shape else nodes.reshape(x, (1,)) for x in operands]
+    return nodes.concatenate(parts, 0 if parts[0].type.ndim == 1 else 1)
+
+
+@implements(np.column_stack)
+def column_stack(tup: Any) -> Node:
+    operands = _operands("np.column_stack", tup, None)
+    columns = [x if x.type.ndim >= 2 else nodes.reshape(x, (x.type.size, 1)) for x in operands]
+    return nodes.concatenate(columns, 1)
+
+
+@implements(np.split)
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Node]:
+    x = lift(ary)
+    place = one_axis(axis, x.type.ndim, f"np.split: {nodes.describe(x)}")
+    size = x.type.shape[place]
+    if isinstance(indices_or_sections, int | np.integer):
+        sections = int(indices_or_sections)
+        if sections < 1 or (isinstance(size, int) and size % sections):
+            raise GraphValueError(
+                located(
+                    f"np.split: {nodes.describe(x)} axis {place} does not split into {sections}"
+                )
+            )
+        length: Size = size // sections
+        bounds: list[Size] = [length * k for k in range(sections)] + [size]
+        if not isinstance(size, int) and length * sections != size:
+            raise GraphValueError(
+                located(
+                    f"np.split: whether {size_text(size)} divides by {sections} is not known yet"
+                )
+            )
+    else:
+        bounds = [0, *sizes_of(indices_or_sections, "np.split"), size]
+    parts = []
+    for start, stop in zip(bounds, bounds[1:], strict=False):
+        starts = tuple(start if k == place else 0 for k in range(x.type.ndim))
+        sizes = tuple(stop - start if k == place else s for k, s in enumerate(x.type.shape))
+        if isinstance(stop - start, int) and stop - start < 0:  # type: ignore[operator]
+            raise GraphValueError(
+                located(f"np.split: the bounds {indices_or_sections} do not increase")
+            )
+        parts.append(nodes.slice_(x, starts, sizes, (1,) * x.type.ndim))
+    return parts
+
+
+@implements(np.pad)
+def pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Node:
+    value = options.pop("constant_values", 0)
+    refuse("np.pad", **options)
+    if mode != "constant" or not isinstance(value, int | float):
+        raise GraphValueError(
+            located("np.pad: only mode='constant' with one constant value is traced")
+        )
+    x = lift(array)
+    widths = pad_width
+    if isinstance(widths, int | np.integer):
+        widths = [(widths, widths)] * x.type.ndim
+    elif len(widths) == 2 and not isinstance(widths[0], list | tuple):
+        widths = [tuple(widths)] * x.type.ndim
+    elif len(widths) == 1:
+        widths = list(widths) * x.type.ndim
+    if len(widths) != x.type.ndim:
+        raise GraphValueError(
+            located(
+                f"np.pad: {nodes.describe(x)} has {x.type.ndim} axes, {len(widths)} widths are given"
+            )
+        )
+    return nodes.pad(x, [_width(width) for width in widths], value)
+
+
+def _width(width: Any) -> tuple[Size, Size]:
+    before, after = sizes_of(tuple(width), "np.pad")
+    for side in (before, after):
+        if isinstance(side, int) and side < 0:
+            raise GraphValueError(located(f"np.pad: the width {side} is negative"))
+    return before, after
+
+
+# -- reordering --------------------------------------------------------------------------------------
+
+
+@implements(np.flip)
+def flip(m: Any, axis: Any = None) -> Node:
+    x = lift(m)
+    given = range(x.type.ndim) if axis is None else _listed(axis)
+    places = {one_axis(item, x.type.ndim, f"np.flip: {nodes.describe(x)}") for item in given}
+    shape = x.type.shape
+    return nodes.slice_(
+        x,
+        tuple(size - 1 if k in places else 0 for k, size in enumerate(shape)),
+        shape,
+        tuple(-1 if k in places else 1 for k in range(x.type.ndim)),
+    )
+
+
+@implements(np.roll)
+def roll(a: Any, shift: Any, axis: Any = None) -> Node:
+    x = lift(a)
+    if not isinstance(shift, int | np.integer) or isinstance(shift, bool):
+        raise GraphTypeError(located("np.roll: the shift is one int; roll axis by axis"))
+    if axis is None:
+        flat = nodes.reshape(x, (x.type.size,))
+        return nodes.reshape(_rolled(flat, int(shift), 0), x.type.shape)
+    return _rolled(x, int(shift), one_axis(axis, x.type.ndim, f"np.roll: {nodes.describe(x)}"))
+
+
+def _rolled(x: Node, shift: int, axis: int) -> Node:
+    size = x.type.shape[axis]
+    if isinstance(size, int):
+        shift = shift % size if size else 0
+    if shift == 0:
+        return x
+    cut = size - shift if shift > 0 else -shift
+    return nodes.concatenate([_part(x, axis, cut, size - cut), _part(x, axis, 0, cut)], axis)
+
+
+def _part(x: Node, axis: int, start: Size, length: Size) -> Node:
+    starts = tuple(start if k == axis else 0 for k in range(x.type.ndim))
+    sizes = tuple(length if k == axis else size for k, size in enumerate(x.type.shape))
+    return nodes.slice_(x, starts, sizes, (1,) * x.type.ndim)
+
+
+@implements(np.repeat)
+def repeat(a: Any, repeats: Any, axis: Any = None) -> Node:
+    x = lift(a)
+    if not isinstance(repeats, int | np.integer) or isinstance(repeats, bool):
+        raise GraphTypeError(
+            located("np.repeat: repeats is one int; a shape cannot depend on values")
+        )
+    if axis is None:
+        x, axis = nodes.reshape(x, (x.type.size,)), 0
+    place = one_axis(axis, x.type.ndim, f"np.repeat: {nodes.describe(x)}")
+    shape, count = x.type.shape, int(repeats)
+    wide = nodes.broadcast_to(
+        nodes.expand_dims(x, place + 1), (*shape[: place + 1], count, *shape[place + 1 :])
+    )
+    return nodes.reshape(wide, (*shape[:place], shape[place] * count, *shape[place + 1 :]))
+
+
+@implements(np.tile)
+def tile(A: Any, reps: Any) -> Node:
+    x = lift(A)
+    counts = sizes_of(reps, "np.tile")
+    counts = (1,) * (x.type.ndim - len(counts)) + counts
+    shape = (1,) * (len(counts) - x.type.ndim) + x.type.shape
+    apart: list[Size] = []
+    wide: list[Size] = []
+    for count, size in zip(counts, shape, strict=True):
+        apart += [1, size]
+        wide += [count, size]
+    repeated = nodes.broadcast_to(nodes.reshape(x, tuple(apart)), tuple(wide))
+    return nodes.reshape(
+        repeated, tuple(count * size for count, size in zip(counts, shape, strict=True))
+    )
+
+
+@implements(np.diagonal, np.linalg.diagonal)
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
+    x = lift(a)
+    what = f"np.diagonal: {nodes.describe(x)}"
+    if x.type.ndim < 2:
+        raise GraphValueError(located(f"{what}: a diagonal needs two axes"))
+    first, second = one_axis(axis1, x.type.ndim, what), one_axis(axis2, x.type.ndim, what)
+    if first == second:
+        raise GraphValueError(located(f"{what}: axis1 and axis2 are the same"))
+    return nodes.diagonal(x, int(offset), first, second)
+
+
+@implements(np.diag)
+def diag(v: Any, k: int = 0) -> Node:
+    x = lift(v)
+    if x.type.ndim == 2:
+        return nodes.diagonal(x, int(k), 0, 1)
+    if x.type.ndim != 1:
+        raise GraphValueError(
+            located(f"np.diag: {nodes.describe(x)} is neither a vector nor a matrix")
+        )
+    if k:
+        raise GraphValueError(
+            located(f"np.diag: k={k} of a vector is not supported; pad the vector")
+        )
+    return _diagonal_matrix(x)
+
+
+def _diagonal_matrix(x: Node) -> Node:
+    """The matrix with x on its diagonal: y[i, i] = x[i], zero where no index reaches."""
+    from graphc.ops.kinds import Contraction, Einstein
+
+    size = x.type.shape[0]
+    at = nodes.index("i")
+    params = Einstein((at, at), ((at,),), (("i", size),), (size, size))
+    return nodes.contraction(Contraction("diag"), params, x)
+
+
+@implements(np.tril)
+def tril(m: Any, k: int = 0) -> Node:
+    return _triangle("np.tril", lift(m), np.tri, int(k), lower=True)
+
+
+@implements(np.triu)
+def triu(m: Any, k: int = 0) -> Node:
+    return _triangle("np.triu", lift(m), np.tri, int(k) - 1, lower=False)
+
+
+def _triangle(function: str, x: Node, mask_of: Any, k: int, lower: bool) -> Node:
+    if x.type.ndim < 2:
+        raise GraphValueError(located(f"{function}: {nodes.describe(x)} has fewer than two axes"))
+    rows, columns = x.type.shape[-2:]
+    if not isinstance(rows, int) or not isinstance(columns, int):
+        raise GraphValueError(
+            located(
+                f"{function}: {nodes.describe(x)}: the sizes must be known; give the mask as an input"
+            )
+        )
+    mask = mask_of(rows, columns, k, dtype=bool)
+    chosen = nodes.constant(mask if lower else ~mask)
+    return nodes.elementwise("where", chosen, x, nodes.constant(0, x.type.dtype))

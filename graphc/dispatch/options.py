@@ -1,0 +1,97 @@
+"""What NumPy's functions share: axes, dtypes, and options that a graph cannot honour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphc import nodes
+from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.ir import Node
+from graphc.types import DTYPES, Size, dtype_name
+
+
+def refuse(function: str, **options: Any) -> None:
+    """GraphTypeError where an option was given: `refuse("np.sum", out=out)`.
+
+    None and NumPy's own default stand for "not given".
+    """
+    for name, value in options.items():
+        if value is None or value is np._NoValue:  # type: ignore[attr-defined]
+            continue
+        fix = {
+            "out": "values do not change in place; use the result",
+            "where": "use np.where on the operand or the result",
+        }.get(name, "leave it out")
+        raise GraphTypeError(located(f"{function}: `{name}=` is not supported; {fix}"))
+
+
+def dtype_of(dtype: Any) -> str:
+    """Our name of a dtype as users write it: "f32", np.float32, "float64", float, int, bool."""
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return dtype
+    try:
+        return dtype_name(dtype)
+    except GraphTypeError:
+        raise
+    except TypeError:
+        raise GraphTypeError(
+            located(f"{dtype!r} is no dtype; use one of {', '.join(DTYPES)}")
+        ) from None
+
+
+def one_axis(axis: Any, ndim: int, what: str) -> int:
+    """The axis, non-negative.
+
+    Raises GraphTypeError where it is no int, GraphValueError where it is out of range.
+    """
+    if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
+        raise GraphTypeError(located(f"{what}: the axis is an int, got {axis!r}"))
+    if not -ndim <= axis < ndim:
+        raise GraphValueError(located(f"{what}: axis {axis} is out of range for {ndim} axes"))
+    return int(axis) % ndim
+
+
+def axes_of(axis: Any, x: Node, function: str) -> tuple[int, ...]:
+    """The axes of a reduction, non-negative and sorted; all of them for None."""
+    ndim = len(x.type.shape)
+    if axis is None:
+        return tuple(range(ndim))
+    given = axis if isinstance(axis, tuple | list) else (axis,)
+    what = f"{function}: {nodes.describe(x)}"
+    axes = sorted(one_axis(item, ndim, what) for item in given)
+    if len(set(axes)) != len(axes):
+        raise GraphValueError(located(f"{what}: an axis is given twice in {axis}"))
+    return tuple(axes)
+
+
+def flag(value: Any) -> bool:
+    """keepdims and the like, NumPy's own default counting as False."""
+    return False if value is np._NoValue else bool(value)  # type: ignore[attr-defined]
+
+
+def count_of(x: Node, axes: tuple[int, ...]) -> Size:
+    """How many elements a reduction over `axes` folds into one."""
+    total: Size = 1
+    for axis in axes:
+        total = total * x.type.shape[axis]
+    return total
+
+
+def sizes_of(shape: Any, what: str) -> tuple[Size, ...]:
+    """A shape as users write it: an int, a Dim, or a sequence of them."""
+    from graphc.types import Dim
+
+    items = shape if isinstance(shape, tuple | list) else (shape,)
+    sizes: list[Size] = []
+    for item in items:
+        if isinstance(item, Dim):
+            sizes.append(item)
+            continue
+        if isinstance(item, bool) or not isinstance(item, int | np.integer):
+            raise GraphTypeError(
+                located(f"{what}: a size is an int or a size of a value's shape, got {item!r}")
+            )
+        sizes.append(int(item))
+    return tuple(sizes)

@@ -1,0 +1,199 @@
+"""NumPy's ufuncs on graphc's values: `np.exp(x)` comes here through `__array_ufunc__`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc import nodes
+from graphc.dispatch.contractions import matvec, vecdot, vecmat
+from graphc.dispatch.options import dtype_of
+from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.ir import Node
+from graphc.lifting import is_weak, lift, lift_all
+from graphc.ops.elementwise import TABLE
+from graphc.types import FLOATING
+
+# Ufuncs whose NumPy name is not the op's.
+_RENAMED = {
+    "degrees": "rad2deg",
+    "radians": "deg2rad",
+    "rad2deg": "rad2deg",
+    "deg2rad": "deg2rad",
+}
+_BITWISE = {
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "bitwise_xor": "logical_xor",
+    "invert": "logical_not",
+}
+_REDUCE = {
+    "add": np.sum,
+    "multiply": np.prod,
+    "maximum": np.max,
+    "minimum": np.min,
+    "logical_and": np.all,
+    "logical_or": np.any,
+}
+_ACCUMULATE = {"add": np.cumsum, "multiply": np.cumprod}
+_IN_PLACE = {
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "power": "**",
+    "floor_divide": "//",
+    "remainder": "%",
+    "matmul": "@",
+}
+
+
+def call(
+    ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mapping[str, Any]
+) -> Node | tuple[Node, ...]:
+    """The nodes of a ufunc's call.
+
+    Raises GraphTypeError for a ufunc, a method or an option that is not traced.
+    """
+    name = ufunc.__name__
+    if method != "__call__":
+        return _method(ufunc, method, inputs, options)
+    dtype = _checked_options(name, options)
+    if dtype is not None:
+        inputs = [nodes.cast(x, dtype) for x in lift_all(inputs)]
+    special = _SPECIAL.get(name)
+    if special is not None:
+        return special(*inputs)
+    op = TABLE.get(_RENAMED.get(name, name))
+    if op is None or op.condition:
+        raise GraphTypeError(
+            located(f"np.{name} is not traced by graphc; compose it of functions that are traced")
+        )
+    if name == "power":
+        _check_power(inputs)
+    operands = lift_all(inputs)
+    if name.startswith("logical_"):
+        operands = tuple(truth(x) for x in operands)
+    return nodes.elementwise(op, *operands)
+
+
+def truth(x: Node) -> Node:
+    """Whether x is not zero."""
+    return x if x.type.dtype == "bool" else nodes.cast(x, "bool")
+
+
+def _checked_options(name: str, options: Mapping[str, Any]) -> str | None:
+    for option, value in options.items():
+        if option == "out":
+            symbol = _IN_PLACE.get(name)
+            fix = f"`a {symbol}= x` writes into an array; write a = a {symbol} x" if symbol else ""
+            raise GraphTypeError(
+                located(f"np.{name}: `out=` is not supported; {fix or 'use the result'}")
+            )
+        if option == "where" and value is not True:
+            raise GraphTypeError(
+                located(f"np.{name}: `where=` is not supported; use np.where on the result")
+            )
+        if option not in ("dtype", "where", "casting", "order", "subok"):
+            raise GraphTypeError(located(f"np.{name}: `{option}=` is not supported; leave it out"))
+    dtype = options.get("dtype")
+    return None if dtype is None else dtype_of(dtype)
+
+
+def _check_power(inputs: Sequence[Any]) -> None:
+    base, exponent = inputs
+    if is_weak(base) or not is_weak(exponent) or not isinstance(exponent, int) or exponent >= 0:
+        return
+    if lift(base).type.dtype not in FLOATING:
+        raise GraphValueError(
+            located(
+                f"power: {nodes.describe(lift(base))} ** {exponent}: integers have no negative "
+                "powers; convert with .astype('f64')"
+            )
+        )
+
+
+def _method(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    from graphc import dispatch
+
+    name = ufunc.__name__
+    given = dict(options)
+    if method == "reduce" and name in _REDUCE:
+        given.setdefault("axis", 0)
+        return dispatch.call(_REDUCE[name], inputs, given)
+    if method == "accumulate" and name in _ACCUMULATE:
+        given.setdefault("axis", 0)
+        return dispatch.call(_ACCUMULATE[name], inputs, given)
+    if method == "outer" and ufunc.nin == 2:
+        a, b = lift_all(inputs)
+        shape = (*a.type.shape, *(1 for _ in b.type.shape))
+        return call(ufunc, "__call__", [_column(a, shape), _held(b)], options)
+    fix = {"at": "use graphc.at(x)[i].add(v)"}.get(
+        method, "write it with functions that are traced"
+    )
+    raise GraphTypeError(located(f"np.{name}.{method} is not traced by graphc; {fix}"))
+
+
+def _column(x: Node, shape: Any) -> Any:
+    return _held(nodes.reshape(x, shape))
+
+
+def _held(x: Node) -> Any:
+    from graphc.lifting import Symbolic
+
+    return Symbolic(x)
+
+
+# -- ufuncs that are no single op of the table -------------------------------------------------------
+
+
+def _positive(x: Any) -> Node:
+    return lift(x)
+
+
+def _fabs(x: Any) -> Node:
+    node = lift(x)
+    return nodes.elementwise("absolute", node if node.type.floating else nodes.cast(node, "f64"))
+
+
+def _float_power(a: Any, b: Any) -> Node:
+    x, y = lift_all((a, b))
+    return nodes.elementwise("power", nodes.cast(x, "f64"), nodes.cast(y, "f64"))
+
+
+def _divmod(a: Any, b: Any) -> tuple[Node, ...]:
+    x, y = lift_all((a, b))
+    return nodes.elementwise("floor_divide", x, y), nodes.elementwise("remainder", x, y)
+
+
+def _matmul(a: Any, b: Any) -> Node:
+    return nodes.matmul(lift(a), lift(b))
+
+
+def _bitwise(name: str) -> Callable[..., Node]:
+    def logic(*inputs: Any) -> Node:
+        operands = lift_all(inputs)
+        for x in operands:
+            if x.type.dtype != "bool":
+                raise GraphTypeError(
+                    located(f"np.{name}: {nodes.describe(x)} is not bool; bits are not traced")
+                )
+        return nodes.elementwise(_BITWISE[name], *operands)
+
+    return logic
+
+
+_SPECIAL: dict[str, Callable[..., Any]] = {
+    "positive": _positive,
+    "conjugate": _positive,
+    "fabs": _fabs,
+    "float_power": _float_power,
+    "divmod": _divmod,
+    "matmul": _matmul,
+    "vecdot": vecdot,
+    "matvec": matvec,
+    "vecmat": vecmat,
+    **{name: _bitwise(name) for name in _BITWISE},
+}
