@@ -14,14 +14,18 @@ from graphc.rewrite.cse import common_subexpressions, merging
 from graphc.rewrite.dce import dead_code
 from graphc.rewrite.fold import fold, fold_constants
 from graphc.rewrite.identities import identity, itself, simplify_identities
+from graphc.rewrite.stabilise import Applied, stabilise, stabilise_log
 from graphc.rewrite.walk import Step, rebuild
 
 __all__ = [
+    "Applied",
     "common_subexpressions",
     "dead_code",
     "fold_constants",
     "simplify",
     "simplify_identities",
+    "stabilise",
+    "stabilise_log",
 ]
 
 ROUNDS = 4

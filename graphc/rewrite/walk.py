@@ -7,7 +7,7 @@ origins on, keeps the order of declaration, and drops what nothing needs any mor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from codegen.program import Broadcast
 from graphc import nodes
@@ -50,12 +50,14 @@ def fitted(x: Node, like: Node) -> Node:
     return nodes.broadcast_to(x, like.type.shape)
 
 
-def rebuild(graph: Graph, step: Step) -> Graph:
+def rebuild(graph: Graph, step: Step, keep: Collection[str] = ()) -> Graph:
     """The graph with every node replaced by what `step` makes of it, operands first.
 
     The step meets each node once, with its operands replaced, while `nodes.origin` is the node's
     own. It returns the node, another that exists already, or a new one (built of others that may be
     new as well). A value must keep its type. Returns `graph` itself where nothing changed.
+
+    keep: names of nodes that stay even where no output needs them.
 
     Names: a new node takes the name of the node it replaces; so does an unnamed node that existed
     already, unless it is a constant, which many share. Linear time, no recursion over the graph.
@@ -92,8 +94,8 @@ def rebuild(graph: Graph, step: Step) -> Graph:
     if not replaced:
         return graph
     outputs = [(name, replaced.get(node, node)) for name, node in graph.outputs]
-    found = with_nodes(graph, outputs, order)
-    return _named(found, pending) if pending else found
+    found = with_nodes(graph, outputs, order, keep)
+    return _named(found, pending, keep) if pending else found
 
 
 def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:
@@ -101,15 +103,23 @@ def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:
     return Node(node.op, inputs, node.params, node.type, node.name, node.origin)
 
 
-def with_nodes(graph: Graph, outputs: Iterable[tuple[str, Node]], order: list[Node]) -> Graph:
-    """A graph of the same class, name, arguments and result, with those outputs and of those nodes
-    what they need."""
+def with_nodes(
+    graph: Graph,
+    outputs: Iterable[tuple[str, Node]],
+    order: list[Node],
+    keep: Collection[str] = (),
+) -> Graph:
+    """A graph of the same class, name, arguments and result, with those outputs and, of those
+    nodes, what they (and the nodes named in `keep`) need."""
     outputs = tuple(outputs)
+    roots = [node for _, node in outputs]
+    if keep:
+        roots += [node for node in order if node.name in keep]
     found = type(graph)(
         graph.name,
         graph.inputs,
         outputs,
-        needed(order, [node for _, node in outputs], graph.inputs),
+        needed(order, roots, graph.inputs),
         graph.arguments,
         graph.result,
     )
@@ -148,7 +158,7 @@ def _shared(node: Node) -> bool:
     return isinstance(node.params, ConstantParams | InputParams) or uniform(node) is not None
 
 
-def _named(graph: Graph, names: dict[Node, str]) -> Graph:
+def _named(graph: Graph, names: Mapping[Node, str], keep: Collection[str]) -> Graph:
     """The graph with names given to nodes that had none; they are copied, for nodes are frozen."""
     taken = {node.name for node in graph.nodes if node.name}
     replaced: dict[Node, Node] = {}
@@ -165,30 +175,5 @@ def _named(graph: Graph, names: dict[Node, str]) -> Graph:
         if copy is not node:
             replaced[node] = copy
         order.append(copy)
-    return with_nodes(graph, [(n, replaced.get(node, node)) for n, node in graph.outputs], order)
-
-
-def repeat(graph: Graph, passes: Iterable[Callable[[Graph], Graph]], rounds: int) -> Graph:
-    """The passes in order, until none changes anything or so many rounds are over."""
-    passes = tuple(passes)
-    for _ in range(rounds):
-        before = graph
-        for one in passes:
-            graph = one(graph)
-        if graph is before:
-            break
-    return graph
-
-
-def first(rules: Iterable[Rule]) -> Rule:
-    """The first of the rules that applies."""
-    rules = tuple(rules)
-
-    def apply(node: Node) -> Node | None:
-        for rule in rules:
-            found = rule(node)
-            if found is not None:
-                return found
-        return None
-
-    return apply
+    outputs = [(name, replaced.get(node, node)) for name, node in graph.outputs]
+    return with_nodes(graph, outputs, order, keep)
