@@ -66,6 +66,7 @@ class Elementwise:
     output: bool = False
     doc: str = ""
     points: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    given: tuple[tuple[str, str], ...] = ()
 
 
 @record
@@ -173,6 +174,13 @@ class SizeParams:
 
 
 @record
+class RangeParams:
+    """0, 1, ..., size - 1 as i64."""
+
+    size: Size
+
+
+@record
 class Einstein:
     """y[out] = sum over the indices that `out` lacks of body(operand 0 at operands[0], ...).
 
@@ -258,6 +266,7 @@ Params = Union[
     InputParams,
     ConstantParams,
     SizeParams,
+    RangeParams,
     Einstein,
     Axes,
     Reshape,
