@@ -40,6 +40,7 @@ from graphc.ops.kinds import (
     Place,
     Primitive,
     PrimitiveCall,
+    RangeParams,
     Reduction,
     Scatter,
     SizeParams,
@@ -268,6 +269,8 @@ def _kind(
             return params.value
         if isinstance(params, SizeParams):
             return np.asarray(known(params.size, sizes))
+        if isinstance(params, RangeParams):
+            return np.arange(known(params.size, sizes))
     if isinstance(op, Contraction) and isinstance(params, Einstein):
         return einstein(params, args, sizes)
     if isinstance(op, Reduction) and isinstance(params, Axes):

@@ -33,6 +33,7 @@ from graphc.ops.kinds import (
     Place,
     Primitive,
     PrimitiveCall,
+    RangeParams,
     Reduction,
     Scatter,
     SizeParams,
@@ -192,6 +193,8 @@ def _leaf(node: Node) -> ArrayType | None:
             return array_type(dtype_name(value.dtype), value.shape)
         case SizeParams():
             return array_type(node.type.dtype, ())
+        case RangeParams(size):
+            return array_type("i64", (size,))
         case InputParams():
             return None
     raise _Broken(f"a leaf with params {node.params!r}")
