@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from graphc.graph import Graph
     from graphc.inspect.check import check_grads
     from graphc.nn import (
+        arange,
         at,
         cross_entropy,
         elu,
@@ -63,6 +64,7 @@ _HOMES = {
     "Compiled": "graphc.compiled",
     "Graph": "graphc.graph",
     "Value": "graphc.values",
+    "arange": "graphc.nn",
     "at": "graphc.nn",
     "check_grads": "graphc.inspect.check",
     "compile": "graphc.compiled",
@@ -109,6 +111,7 @@ __all__ = [
     "GraphTypeError",
     "GraphValueError",
     "Value",
+    "arange",
     "at",
     "check_grads",
     "compile",

@@ -101,7 +101,7 @@ class Builder:
             )
         single = len(self._outputs) == 1
         result = Container("leaf", leaf=self._outputs[0][0]) if single else None
-        return freeze(self.name, self._inputs, self._outputs, self._explicit, None, result)
+        return freeze(self.name, self._inputs, self._outputs, None, result, self._explicit)
 
     def _own(self, node: Node) -> None:
         self._explicit[node] = node.name

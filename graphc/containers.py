@@ -1,4 +1,4 @@
-"""Groups of arrays as users hold them (dicts, lists, tuples, named tuples) <-> flat lists of leaves.
+"""Groups of arrays as users hold them (dicts, lists, named tuples) <-> flat lists of leaves.
 
 params = {"layers": [{"W": ..., "b": ...}]}      leaves  params.layers.0.W   params.layers.0.b
 """
@@ -26,7 +26,7 @@ def leaf_name(path: Path) -> str:
 
 
 def describe(value: Any, path: Path, leaf: Callable[[Any, Path], str]) -> Container:
-    """The tree of `value` with `leaf(part, path)` called for each array, in order; it names the leaf.
+    """The tree of `value`; `leaf(part, path)` is called for each array, in order, and names it.
 
     A dict's parts go by insertion order. Raises GraphTypeError for a key that is no string.
     """

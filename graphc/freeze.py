@@ -18,18 +18,19 @@ def freeze(
     name: str,
     inputs: Sequence[Node],
     outputs: Sequence[tuple[str, Node]],
-    explicit: Mapping[Node, str] | None = None,
     arguments: Iterable[tuple[str, Container]] | None = None,
     result: Container | None = None,
+    explicit: Mapping[Node, str] | None = None,
 ) -> Graph:
     """The Graph of these inputs and outputs.
 
     inputs: all of them, used or not, in order; their names stand.
+    arguments, result: as in `ir.Graph`.
     explicit: nodes that the user named (they stand too, and are kept even where no output needs
         them); other names come from local variables and are numbered where they repeat.
 
-    Raises GraphNameError where two inputs or outputs share a name, GraphValueError where there is no
-    output or an operand belongs to another graph.
+    Raises GraphNameError where two inputs or outputs share a name, GraphValueError where there is
+    no output or an operand belongs to another graph.
     """
     explicit = explicit or {}
     if not outputs:
@@ -77,7 +78,7 @@ def _names(
     outputs: Sequence[tuple[str, Node]],
     explicit: Mapping[Node, str],
 ) -> dict[Node, str]:
-    """A unique name for every named node: inputs' and explicit ones first, then outputs', then locals'."""
+    """Unique names: those of inputs and explicit ones first, then of outputs, then of locals."""
     names: dict[Node, str] = {node: node.name for node in inputs}
     taken = set(names.values())
     for node, name in explicit.items():

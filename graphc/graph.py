@@ -1,4 +1,4 @@
-"""The public `graphc.Graph`: the IR's graph, which can be called, evaluated, printed and pickled."""
+"""The public `graphc.Graph`: a graph that can be called, evaluated, printed and pickled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphc.types import ArrayType
 
 
 class Graph(ir.Graph):
-    """A static graph. Immutable; compared by identity; freed, printed and pickled without recursion.
+    """A static graph. Immutable; compared by identity; printed and pickled without recursion.
 
     Called with Values it is inlined into the graph being declared, under a name scope; called with
     arrays it is evaluated by the reference interpreter.
@@ -158,5 +158,5 @@ def _tables() -> dict[str, dict[str, Op]]:
     from graphc.ops.reductions import REDUCTIONS
 
     fixed = Leaf | Layout | Contraction | Gather | Scatter
-    shared = {op.name: op for op in vars(nodes).values() if isinstance(op, fixed)}
+    shared: dict[str, Op] = {op.name: op for op in vars(nodes).values() if isinstance(op, fixed)}
     return {"elementwise": dict(TABLE), "reductions": dict(REDUCTIONS), "nodes": shared}

@@ -44,7 +44,7 @@ def lift(value: Any) -> Node:
     if isinstance(value, Dim):
         return nodes.size(value)
     if isinstance(value, list | tuple):
-        return nodes.constant(_array_of(value))
+        return nodes.constant(array_of(value))
     if isinstance(value, np.ndarray | np.generic | bool | int | float):
         return _constant(value, None)
     raise GraphTypeError(
@@ -83,7 +83,7 @@ def _constant(value: Any, dtype: str | None) -> Node:
         raise GraphValueError(located(f"the number {value} does not fit {fits}")) from None
 
 
-def _array_of(value: Sequence[Any]) -> np.ndarray[Any, Any]:
+def array_of(value: Sequence[Any]) -> np.ndarray[Any, Any]:
     """A list or tuple of numbers as NumPy reads it."""
     stack = list(value)
     while stack:
@@ -91,8 +91,8 @@ def _array_of(value: Sequence[Any]) -> np.ndarray[Any, Any]:
         if isinstance(item, Symbolic):
             raise GraphTypeError(
                 located(
-                    f"a list with the symbolic value {nodes.describe(item.node)} in it is no array; "
-                    "use np.stack([...])"
+                    f"a list with the symbolic value {nodes.describe(item.node)} in it is no "
+                    "array; use np.stack([...])"
                 )
             )
         if isinstance(item, list | tuple):

@@ -31,6 +31,8 @@ from graphc.ops.kinds import (
     Op,
     Pad,
     Params,
+    Place,
+    RangeParams,
     Reduction,
     Scatter,
     SizeParams,
@@ -43,6 +45,7 @@ from graphc.types import (
     Size,
     array_type,
     broadcast,
+    check_size,
     dtype_name,
     product,
     promote,
@@ -57,6 +60,7 @@ origin: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
 INPUT = Leaf("input")
 CONSTANT = Leaf("constant")
 SIZE = Leaf("size")
+ARANGE = Leaf("arange")
 SUM = Contraction("sum")
 MATMUL = Contraction("matmul")
 RESHAPE = Layout("reshape")
@@ -65,6 +69,7 @@ BROADCAST = Layout("broadcast_to")
 SLICE = Layout("slice")
 DIAGONAL = Layout("diagonal")
 PAD = Layout("pad")
+PLACE = Layout("place")
 CONCATENATE = Layout("concatenate")
 GATHER = Gather()
 SCATTER = Scatter()
@@ -108,6 +113,12 @@ def size(value: Size, dtype: str = "i64") -> Node:
     return node(SIZE, (), SizeParams(value), array_type(dtype, ()))
 
 
+def arange(size: Size) -> Node:
+    """0, 1, ..., size - 1 as i64."""
+    check_size(size, "arange")
+    return node(ARANGE, (), RangeParams(size), array_type("i64", (size,)))
+
+
 # -- elementwise -----------------------------------------------------------------------------------
 
 
@@ -135,16 +146,24 @@ def elementwise(op: Elementwise | str, *inputs: Node) -> Node:
         dtype = promote(*(x.type.dtype for x in operands))
         common = broadcast(tuple(x.type.shape for x in inputs))
         if common is None:
-            raise GraphValueError(located(f"{op.name}: {' and '.join(map(describe, inputs))} do not broadcast"))
+            raise GraphValueError(
+                located(f"{op.name}: {' and '.join(map(describe, inputs))} do not broadcast")
+            )
         shape = common
     if op.result == "float" and dtype not in ("f32", "f64"):
         if dtype == "bool":
             raise GraphTypeError(
-                located(f"{op.name}: {', '.join(map(describe, inputs))}: a bool operand; convert it with .astype")
+                located(
+                    f"{op.name}: {', '.join(map(describe, inputs))}: a bool operand; convert it with .astype"
+                )
             )
         dtype = "f64"
     if dtype == "bool" and op.name in ("negative", "subtract"):
-        raise GraphTypeError(located(f"{op.name}: NumPy defines no bool {op.name}; use np.logical_xor or np.logical_not"))
+        raise GraphTypeError(
+            located(
+                f"{op.name}: NumPy defines no bool {op.name}; use np.logical_xor or np.logical_not"
+            )
+        )
     for x in conditions:
         if x.type.dtype != "bool":
             raise GraphTypeError(located(f"{op.name}: the condition {describe(x)} is not bool"))
@@ -183,7 +202,9 @@ def contraction(op: Contraction, params: Einstein, *inputs: Node) -> Node:
     dtype = promote(*(x.type.dtype for x in inputs))
     if dtype == "bool":
         raise GraphTypeError(
-            located(f"{op.name}: {', '.join(map(describe, inputs))}: bool operands; convert them with .astype")
+            located(
+                f"{op.name}: {', '.join(map(describe, inputs))}: bool operands; convert them with .astype"
+            )
         )
     return node(op, tuple(cast(x, dtype) for x in inputs), params, array_type(dtype, params.shape))
 
@@ -214,7 +235,9 @@ def matmul(a: Node, b: Node) -> Node:
     """a @ b with NumPy's rules: vectors, matrices, and leading batch axes that broadcast."""
     left, right = a.type.shape, b.type.shape
     if not left or not right:
-        raise GraphValueError(located(f"matmul: {describe(a)} @ {describe(b)}: a scalar operand; use *"))
+        raise GraphValueError(
+            located(f"matmul: {describe(a)} @ {describe(b)}: a scalar operand; use *")
+        )
     inner_a, inner_b = left[-1], right[-2] if len(right) > 1 else right[0]
     if same_size(inner_a, inner_b) is False:
         raise GraphValueError(
@@ -225,7 +248,9 @@ def matmul(a: Node, b: Node) -> Node:
         )
     batch = broadcast((left[:-2], right[:-2]))
     if batch is None:
-        raise GraphValueError(located(f"matmul: {describe(a)} @ {describe(b)}: the batch axes do not broadcast"))
+        raise GraphValueError(
+            located(f"matmul: {describe(a)} @ {describe(b)}: the batch axes do not broadcast")
+        )
     names = [f"b{k}" for k in range(len(batch))]
     extents = list(zip(names, batch, strict=True))
     out = [index(name) for name in names]
@@ -265,7 +290,11 @@ def reduction(name: str, x: Node, axes: tuple[int, ...], keepdims: bool = False)
     """A fold of REDUCTIONS over axes (non-negative, sorted)."""
     op: Reduction = REDUCTIONS[name]
     if op.nonempty and any(x.type.shape[axis] == 0 for axis in axes):
-        raise GraphValueError(located(f"{name}: {describe(x)} has no elements along axis {axes}; {name} has no identity"))
+        raise GraphValueError(
+            located(
+                f"{name}: {describe(x)} has no elements along axis {axes}; {name} has no identity"
+            )
+        )
     if not axes and name in ("max", "min", "prod"):
         return x
     dtype = x.type.dtype if op.result == "same" else op.result
@@ -320,14 +349,22 @@ def broadcast_to(x: Node, shape: Shape) -> Node:
         return x
     own = x.type.shape
     lead = len(shape) - len(own)
-    if lead < 0 or any(a != 1 and same_size(a, b) is False for a, b in zip(own, shape[lead:], strict=True)):
-        raise GraphValueError(located(f"broadcast_to: {describe(x)} does not broadcast to {shape_text(shape)}"))
+    if lead < 0 or any(
+        a != 1 and same_size(a, b) is False for a, b in zip(own, shape[lead:], strict=True)
+    ):
+        raise GraphValueError(
+            located(f"broadcast_to: {describe(x)} does not broadcast to {shape_text(shape)}")
+        )
     return node(BROADCAST, (x,), Broadcast(shape), array_type(x.type.dtype, shape))
 
 
 def slice_(x: Node, starts: tuple[Size, ...], sizes: Shape, steps: tuple[int, ...]) -> Node:
     """start + k * step for k < size, one triple an axis; starts non-negative and in range."""
-    if sizes == x.type.shape and all(start == 0 for start in starts) and all(step == 1 for step in steps):
+    if (
+        sizes == x.type.shape
+        and all(start == 0 for start in starts)
+        and all(step == 1 for step in steps)
+    ):
         return x
     return node(SLICE, (x,), Slice(starts, sizes, steps), array_type(x.type.dtype, sizes))
 
@@ -338,17 +375,28 @@ def diagonal(x: Node, offset: int, axis1: int, axis2: int) -> Node:
     rows, columns = shape[axis1], shape[axis2]
     from graphc.types import size_max, size_min
 
-    length = size_max(0, size_min(rows, columns - offset) if offset >= 0 else size_min(rows + offset, columns))
+    length = size_max(
+        0, size_min(rows, columns - offset) if offset >= 0 else size_min(rows + offset, columns)
+    )
     rest = tuple(size for axis, size in enumerate(shape) if axis not in (axis1, axis2))
-    return node(DIAGONAL, (x,), Diagonal(offset, axis1, axis2), array_type(x.type.dtype, (*rest, length)))
+    return node(
+        DIAGONAL, (x,), Diagonal(offset, axis1, axis2), array_type(x.type.dtype, (*rest, length))
+    )
 
 
 def pad(x: Node, widths: Sequence[tuple[Size, Size]], value: float = 0.0) -> Node:
     """x with `value` around it: (before, after) an axis."""
     if all(before == 0 and after == 0 for before, after in widths):
         return x
-    shape = tuple(before + size + after for (before, after), size in zip(widths, x.type.shape, strict=True))
+    shape = tuple(
+        before + size + after for (before, after), size in zip(widths, x.type.shape, strict=True)
+    )
     return node(PAD, (x,), Pad(tuple(widths), value), array_type(x.type.dtype, shape))
+
+
+def place(x: Node, region: Slice, shape: Shape) -> Node:
+    """Zeros of `shape` with x written at `region`."""
+    return node(PLACE, (x,), Place(region, shape), array_type(x.type.dtype, shape))
 
 
 def concatenate(xs: Sequence[Node], axis: int) -> Node:
@@ -359,7 +407,8 @@ def concatenate(xs: Sequence[Node], axis: int) -> Node:
     for x in xs[1:]:
         shape = x.type.shape
         if len(shape) != len(first) or any(
-            k != axis and same_size(a, b) is False for k, (a, b) in enumerate(zip(first, shape, strict=True))
+            k != axis and same_size(a, b) is False
+            for k, (a, b) in enumerate(zip(first, shape, strict=True))
         ):
             raise GraphValueError(
                 located(f"concatenate: {describe(xs[0])} and {describe(x)} differ off axis {axis}")
@@ -371,7 +420,9 @@ def concatenate(xs: Sequence[Node], axis: int) -> Node:
     for x in xs:
         total = total + x.type.shape[axis]
     shape = (*first[:axis], total, *first[axis + 1 :])
-    return node(CONCATENATE, tuple(cast(x, dtype) for x in xs), Concatenate(axis), array_type(dtype, shape))
+    return node(
+        CONCATENATE, tuple(cast(x, dtype) for x in xs), Concatenate(axis), array_type(dtype, shape)
+    )
 
 
 # -- indexing --------------------------------------------------------------------------------------
@@ -383,7 +434,9 @@ def indexed_shape(shape: Shape, axes: tuple[bool, ...], indices: Sequence[Node])
     common = broadcast(tuple(i.type.shape for i in indices))
     if common is None:
         raise GraphValueError(
-            located(f"indexing: the index arrays {', '.join(map(describe, indices))} do not broadcast")
+            located(
+                f"indexing: the index arrays {', '.join(map(describe, indices))} do not broadcast"
+            )
         )
     taken = [k for k, is_index in enumerate(axes) if is_index]
     rest = [size for k, size in enumerate(shape) if k >= len(axes) or not axes[k]]
@@ -396,19 +449,28 @@ def gather(x: Node, indices: Sequence[Node], axes: tuple[bool, ...]) -> Node:
     """x[i, :, j]: `axes` says which axes the integer arrays select."""
     for i in indices:
         if i.type.dtype not in ("i32", "i64"):
-            raise GraphTypeError(located(f"indexing: {describe(x)} by {describe(i)}: an index array must be integer"))
+            raise GraphTypeError(
+                located(f"indexing: {describe(x)} by {describe(i)}: an index array must be integer")
+            )
     shape = indexed_shape(x.type.shape, axes, indices)
     return node(GATHER, (x, *indices), Indexing(axes), array_type(x.type.dtype, shape))
 
 
 def scatter(
-    base: Node, value: Node, indices: Sequence[Node], axes: tuple[bool, ...], mode: Any = "add", unique: bool = False
+    base: Node,
+    value: Node,
+    indices: Sequence[Node],
+    axes: tuple[bool, ...],
+    mode: Any = "add",
+    unique: bool = False,
 ) -> Node:
     """base with `value` added at (or set at) [i, :, j]; repeated positions add up."""
     shape = indexed_shape(base.type.shape, axes, indices)
     if broadcast((value.type.shape, shape)) != shape:
         raise GraphValueError(
-            located(f"scatter: {describe(value)} does not broadcast to the indexed {shape_text(shape)}")
+            located(
+                f"scatter: {describe(value)} does not broadcast to the indexed {shape_text(shape)}"
+            )
         )
     inputs = (base, cast(value, base.type.dtype), *indices)
     return node(SCATTER, inputs, Indexing(axes, mode, unique), base.type)

@@ -123,7 +123,7 @@ def _code(frame: FrameType) -> _Code:
 
 
 def here(operator: bool = False) -> str:
-    """Declares where the user's operation stands, and returns the name of its variable ("" if none).
+    """Declares where the user's operation stands, and returns its variable's name ("" if none).
 
     operator: the operation is one of Python's operators. Reached from a call (`sum(terms)`,
         `functools.reduce`), its result is a partial one, and the variable is not its name.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphc.ir import Node
-from graphc.ops.kinds import Contraction, ConstantParams, Elementwise, InputParams, SizeParams
+from graphc.ops.kinds import ConstantParams, Contraction, Elementwise, InputParams, SizeParams
 from graphc.types import size_text
 
 _INFIX = {

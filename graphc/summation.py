@@ -64,6 +64,9 @@ def _add_block(
         read.append(arg[positions])
     target = _positions(params.out, at, result.shape, block, present)
     term = np.broadcast_to(_body(params.body, read, sizes), block).astype(result.dtype)
+    if not target:
+        result[()] += term[present].sum()  # add.at knows no index of no axes
+        return
     np.add.at(result, tuple(p[present] for p in target), term[present])
 
 

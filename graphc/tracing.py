@@ -19,7 +19,6 @@ from graphc.lifting import Symbolic, is_weak, lift
 from graphc.naming import unknown_name
 from graphc.ops.kinds import InputParams
 from graphc.scopes import prefix
-from graphc.types import type_of_array
 from graphc.values import Value
 
 
@@ -46,9 +45,9 @@ def param(type: Any) -> Param:
 def trace(function: Any = None, /, *types: Any, **named: Any) -> Any:
     """A Graph of a function, traced once; also a decorator that takes the types by name.
 
-    types: for each argument, in order or by name: a type string, an example array or number, a dict,
-        list, tuple or named tuple of them, or any of these in `param`. An argument without a type
-        must have a default, which it keeps.
+    types: for each argument, in order or by name: a type string, an example array or number, a
+        dict, list, tuple or named tuple of them, or any of these in `param`. An argument without
+        a type must have a default, which it keeps.
 
     >>> @trace(x="f64[n]")
     ... def energy(x):
@@ -89,7 +88,7 @@ def _trace(function: Callable[..., Any], types: tuple[Any, ...], named: Mapping[
     finally:
         prefix.reset(token)
     outputs, result = _results(name, returned)
-    return freeze(name, inputs, outputs, _explicit(outputs, inputs, result), arguments, result)
+    return freeze(name, inputs, outputs, arguments, result, _explicit(outputs, inputs, result))
 
 
 def _declare(argument: str, given: Any, inputs: list[Node]) -> tuple[Container, dict[str, Value]]:
@@ -226,7 +225,7 @@ def _match(
 def _parameters(
     function: Any,
 ) -> tuple[tuple[str, ...], tuple[str, ...], str, bool, frozenset[str]] | None:
-    """Positional names, keyword-only names, the name of `*args`, whether `**kwargs`, which default."""
+    """Positional names, keyword-only names, the name of `*args`, whether `**kwargs`, defaults."""
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType) or hasattr(function, "__wrapped__"):
         return _inspected(function)

@@ -27,7 +27,7 @@ from graphc.types import DTYPES, FLOATING, Shape, Size
 
 def finish(node: Node, name: str) -> Value:
     """The Value of a new node, which takes the name of the variable it is assigned to."""
-    if name and not node.name and not node.type.dtype == "opaque":
+    if name and not node.name and node.type.dtype != "opaque":
         node.name = prefix.get() + name
     return Value(node)
 
@@ -143,7 +143,7 @@ def _in_place(op_name: str, symbol: str) -> Callable[[Value, Any], Any]:
 class _Counted:
     """An object that counts the references to itself as an in-place operator meets it."""
 
-    def __iadd__(self, other: int) -> int:  # type: ignore[misc]
+    def __iadd__(self, other: int) -> int:
         return sys.getrefcount(self)
 
 
@@ -245,8 +245,8 @@ class Value(Symbolic):
     __le__ = _operator("less_equal")
     __gt__ = _operator("greater")
     __ge__ = _operator("greater_equal")
-    __eq__ = _operator("equal")  # type: ignore[assignment]
-    __ne__ = _operator("not_equal")  # type: ignore[assignment]
+    __eq__ = _operator("equal")
+    __ne__ = _operator("not_equal")
     __and__ = _logic("logical_and", "&")
     __rand__ = _logic("logical_and", "&", reflected=True)
     __or__ = _logic("logical_or", "|")

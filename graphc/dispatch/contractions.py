@@ -146,7 +146,7 @@ def trace(
     at[first] = at[second] = nodes.index("k")
     free = [k for k in range(x.type.ndim) if k not in (first, second)]
     out_index = tuple(nodes.index(f"i{k}") for k in free)
-    extents = tuple((f"i{k}", shape[k]) for k in free) + (("k", shape[first]),)
+    extents = (*((f"i{k}", shape[k]) for k in free), ("k", shape[first]))
     params = Einstein(out_index, (tuple(at),), extents, tuple(shape[k] for k in free))
     return nodes.contraction(TRACE, params, x)
 
@@ -165,7 +165,7 @@ def linalg_matmul(x1: Any, x2: Any) -> Node:
     return nodes.matmul(lift(x1), lift(x2))
 
 
-# -- ufuncs of NumPy 2 -------------------------------------------------------------------------------
+# -- ufuncs of NumPy 2 -----------------------------------------------------------------------------
 
 
 def vecdot(a: Any, b: Any) -> Node:

@@ -2,7 +2,8 @@
 
     subscripts = term {"," term} ["->" term]        "ij,jk->ik"    "...i,...i->..."    "ii"
 
-Without an arrow, the output has the ellipsis and the letters that occur once, in alphabetical order.
+Without an arrow, the output has the ellipsis and the letters that occur once, in their order in
+the alphabet.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def clip(
 
 
 def _given(bound: Any) -> bool:
-    return bound is not None and bound is not np._NoValue  # type: ignore[attr-defined]
+    return bound is not None and bound is not np._NoValue
 
 
 @implements(np.round, np.around)

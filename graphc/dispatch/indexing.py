@@ -6,21 +6,21 @@ mask that is not a constant has a result whose size depends on values, and is re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from codegen.record import record
 from graphc import nodes
 from graphc.dispatch.options import one_axis, refuse
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
-from graphc.lifting import Symbolic, lift, lift_all
+from graphc.lifting import Symbolic, array_of, lift, lift_all
 from graphc.types import Dim, Shape, Size, broadcast, size_max, size_min, size_text
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parts:
     """An index in the order of its effects: slice every axis, reshape, then gather.
 
@@ -118,7 +118,7 @@ def _item(x: Node, item: Any) -> list[Any]:
     if isinstance(item, list | tuple) and len(item) == 0:
         item = np.zeros(0, dtype=np.int64)
     if isinstance(item, np.ndarray | list | tuple) and not isinstance(item, Symbolic):
-        array = np.asarray(item) if isinstance(item, np.ndarray) else lift(item).params.value  # type: ignore[union-attr]
+        array = item if isinstance(item, np.ndarray) else array_of(item)
         if array.dtype == np.bool_:
             # A constant mask is known now: it is the positions where it holds.
             return [nodes.constant(where) for where in np.nonzero(array)]
@@ -127,8 +127,8 @@ def _item(x: Node, item: Any) -> list[Any]:
     if node.type.dtype == "bool":
         raise GraphTypeError(
             located(
-                f"indexing: {nodes.describe(x)} by the boolean mask {nodes.describe(node)}: the size "
-                "of the result would depend on values; use np.where(mask, a, b)"
+                f"indexing: {nodes.describe(x)} by the boolean mask {nodes.describe(node)}: the "
+                "size of the result would depend on values; use np.where(mask, a, b)"
             )
         )
     return [node]
@@ -165,14 +165,15 @@ def _position(x: Node, axis: int, item: Any) -> Size:
     if isinstance(size, int) and not -size <= item < size:
         raise GraphValueError(
             located(
-                f"indexing: {nodes.describe(x)}: {item} is out of range for axis {axis}, size {size}"
+                f"indexing: {nodes.describe(x)}: position {item} is out of range "
+                f"for axis {axis} of size {size}"
             )
         )
     position: Size = size + item if item < 0 else item
     return position
 
 
-# -- slices ------------------------------------------------------------------------------------------
+# -- slices ----------------------------------------------------------------------------------------
 
 
 def _bound(x: Node, value: Any) -> Size | None:
@@ -256,7 +257,7 @@ def _at_most(a: Size, b: Size) -> bool:
     return False
 
 
-# -- writing: graphc.at(x)[key] ----------------------------------------------------------------------
+# -- writing: graphc.at(x)[key] --------------------------------------------------------------------
 
 
 def write(x: Node, key: Any, value: Any, mode: str) -> Node:
@@ -292,7 +293,7 @@ def _scatter(x: Node, parts: Parts, value: Node, mode: str) -> Node:
     return nodes.scatter(x, value, parts.arrays, parts.axes, mode)
 
 
-# -- NumPy's functions -------------------------------------------------------------------------------
+# -- NumPy's functions -----------------------------------------------------------------------------
 
 
 @implements(np.take)
@@ -322,19 +323,6 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Node:
         if k == place:
             arrays.append(positions)
             continue
-        arrays.append(
-            nodes.reshape(counting(size), tuple(size if j == k else 1 for j in range(len(shape))))
-        )
+        alone = tuple(size if j == k else 1 for j in range(len(shape)))
+        arrays.append(nodes.reshape(nodes.arange(size), alone))
     return nodes.gather(x, arrays, (True,) * x.type.ndim)
-
-
-def counting(size: Size) -> Node:
-    """0, 1, ..., size - 1 as i64: a constant where the size is known, else a running sum of ones."""
-    if isinstance(size, int):
-        return nodes.constant(np.arange(size))
-    from graphc.types import array_type
-
-    ones = nodes.full(array_type("i64", (size,)), 1)
-    return nodes.elementwise(
-        "subtract", nodes.reduction("cumsum", ones, (0,)), nodes.constant(1, "i64")
-    )

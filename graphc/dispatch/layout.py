@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -171,7 +172,7 @@ def _at_least(arrays: Sequence[Any], grow: Any) -> Any:
     return made[0] if len(made) == 1 else made
 
 
-# -- joining and splitting ---------------------------------------------------------------------------
+# -- joining and splitting -------------------------------------------------------------------------
 
 
 @implements(np.concatenate, np.concat)
@@ -270,7 +271,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Node]:
     else:
         bounds = [0, *sizes_of(indices_or_sections, "np.split"), size]
     parts = []
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         starts = tuple(start if k == place else 0 for k in range(x.type.ndim))
         sizes = tuple(stop - start if k == place else s for k, s in enumerate(x.type.shape))
         if isinstance(stop - start, int) and stop - start < 0:  # type: ignore[operator]
@@ -299,9 +300,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> N
         widths = list(widths) * x.type.ndim
     if len(widths) != x.type.ndim:
         raise GraphValueError(
-            located(
-                f"np.pad: {nodes.describe(x)} has {x.type.ndim} axes, {len(widths)} widths are given"
-            )
+            located(f"np.pad: {nodes.describe(x)} has {x.type.ndim} axes, got {len(widths)} widths")
         )
     return nodes.pad(x, [_width(width) for width in widths], value)
 
@@ -314,7 +313,7 @@ def _width(width: Any) -> tuple[Size, Size]:
     return before, after
 
 
-# -- reordering --------------------------------------------------------------------------------------
+# -- reordering ------------------------------------------------------------------------------------
 
 
 @implements(np.flip)
@@ -447,7 +446,7 @@ def _triangle(function: str, x: Node, mask_of: Any, k: int, lower: bool) -> Node
     if not isinstance(rows, int) or not isinstance(columns, int):
         raise GraphValueError(
             located(
-                f"{function}: {nodes.describe(x)}: the sizes must be known; give the mask as an input"
+                f"{function}: {nodes.describe(x)}: the sizes must be ints; give a mask as an input"
             )
         )
     mask = mask_of(rows, columns, k, dtype=bool)

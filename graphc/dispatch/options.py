@@ -18,7 +18,7 @@ def refuse(function: str, **options: Any) -> None:
     None and NumPy's own default stand for "not given".
     """
     for name, value in options.items():
-        if value is None or value is np._NoValue:  # type: ignore[attr-defined]
+        if value is None or value is np._NoValue:
             continue
         fix = {
             "out": "values do not change in place; use the result",
@@ -68,7 +68,7 @@ def axes_of(axis: Any, x: Node, function: str) -> tuple[int, ...]:
 
 def flag(value: Any) -> bool:
     """keepdims and the like, NumPy's own default counting as False."""
-    return False if value is np._NoValue else bool(value)  # type: ignore[attr-defined]
+    return False if value is np._NoValue else bool(value)
 
 
 def count_of(x: Node, axes: tuple[int, ...]) -> Size:

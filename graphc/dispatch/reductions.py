@@ -112,7 +112,7 @@ def std(
 
 
 def root(square: Node) -> Node:
-    """The square root of what is a sum of squares: its gradient at 0 is 0, the element of least norm."""
+    """The square root of a sum of squares: its gradient at 0 is 0, the element of least norm."""
     dtype = square.type.dtype
     zero = nodes.elementwise("equal", square, nodes.constant(0, dtype))
     safe = nodes.elementwise("where", zero, nodes.constant(1, dtype), square)
@@ -227,7 +227,7 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Nod
 
 
 def _typed(x: Node, dtype: Any) -> Node:
-    return x if dtype is None or dtype is np._NoValue else nodes.cast(x, dtype_of(dtype))  # type: ignore[attr-defined]
+    return x if dtype is None or dtype is np._NoValue else nodes.cast(x, dtype_of(dtype))
 
 
 def _floating(x: Node) -> Node:

@@ -19,7 +19,7 @@ def add_region(
 def set_region(
     x: Node, part: Node, starts: tuple[Size, ...], sizes: Shape, steps: tuple[int, ...]
 ) -> Node:
-    """x with `part` in place of the slice: chosen by a mask, so that what it replaces leaks nothing."""
+    """x with `part` in place of the slice; a mask chooses, so what is replaced leaks nothing."""
     region = Slice(starts, sizes, steps)
     mask = nodes.place(nodes.full(array_type("bool", sizes), True), region, x.type.shape)
     placed = nodes.place(part, region, x.type.shape)

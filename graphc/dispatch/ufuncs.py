@@ -29,7 +29,7 @@ _BITWISE = {
     "bitwise_xor": "logical_xor",
     "invert": "logical_not",
 }
-_REDUCE = {
+_REDUCE: dict[str, Callable[..., Any]] = {
     "add": np.sum,
     "multiply": np.prod,
     "maximum": np.max,
@@ -37,7 +37,7 @@ _REDUCE = {
     "logical_and": np.all,
     "logical_or": np.any,
 }
-_ACCUMULATE = {"add": np.cumsum, "multiply": np.cumprod}
+_ACCUMULATE: dict[str, Callable[..., Any]] = {"add": np.cumsum, "multiply": np.cumprod}
 _IN_PLACE = {
     "add": "+",
     "subtract": "-",
@@ -50,10 +50,8 @@ _IN_PLACE = {
 }
 
 
-def call(
-    ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mapping[str, Any]
-) -> Node | tuple[Node, ...]:
-    """The nodes of a ufunc's call.
+def call(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """The nodes of a ufunc's call: one, or a tuple of them.
 
     Raises GraphTypeError for a ufunc, a method or an option that is not traced.
     """
@@ -146,7 +144,7 @@ def _held(x: Node) -> Any:
     return Symbolic(x)
 
 
-# -- ufuncs that are no single op of the table -------------------------------------------------------
+# -- ufuncs that are no single op of the table -----------------------------------------------------
 
 
 def _positive(x: Any) -> Node:
