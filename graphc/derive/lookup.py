@@ -1,49 +1,108 @@
-"""The derivation of an op: its partials in stable forms, from the record, the cache, or SymPy."""
+"""The derivation of an op: from the record, from the cache of earlier processes, or by SymPy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+from codegen.expr import Apply, Expr
 from graphc import formula
-from graphc.ops.elementwise import result_rule
+from graphc.derive.data import (
+    Derivation,
+    Form,
+    from_section,
+    read_block,
+    recorded,
+    section_name,
+    to_text,
+)
 from graphc.ops.kinds import Elementwise
 
+if TYPE_CHECKING:
+    from codegen.cache import Cache
 
-@dataclass(frozen=True, slots=True)
-class Derivation:
-    """What is known of an op's value and local derivatives.
+__all__ = ["Derivation", "derivation"]
 
-    form: the text to emit for the value: equal to the op's formula, and stable.
-    partials: one an operand; None where it is zero everywhere (or the operand a literal). Each is an
-        op itself: `definition` is the exact derivative, `formula` the stable form, over the op's
-        args and, where `output`, the op's own value as one more.
-    """
-
-    form: str
-    partials: tuple[Elementwise | None, ...]
+_KINKS = frozenset({"absolute", "maximum", "minimum", "fmax", "fmin"})
 
 
 @lru_cache(maxsize=4096)
 def derivation(op: Elementwise, literal: tuple[bool, ...] = ()) -> Derivation:
     """The derivation of `op`.
 
-    literal: which operands are literal constants. They get no partial, and a kink's element of least
-    norm is taken over the others alone.
+    literal: which operands are literal constants. They get no partial, and at a kink the element of
+        least norm is taken over the others alone.
 
-    Raises GraphValueError where the definition is beyond what can be differentiated.
+    The ops of the table and their partials are read from the record; anything else is derived by
+    SymPy at first use, and kept in the cache from then on. Raises GraphValueError where the
+    definition is beyond what can be differentiated.
     """
-    from graphc.derive.scalar import gradient
+    if not op.differentiable:
+        none = (None,) * len(op.args)
+        return Derivation(op, op.formula, none, Form(op.formula), none)
+    section = recorded(op, section_name(op, literal))
+    if section is not None:
+        return from_section(op, section)
+    # The record holds only what differs where operands are literals.
+    if any(literal) and (recorded(op, op.name) is not None or not _matters(op)):
+        return _without(derivation(op), literal)
+    return _cached(op, literal)
 
-    definition = op.definition or op.formula
-    exact = gradient(formula.parse(definition, op.args), op.args, literal, op.points)
-    partials: list[Elementwise | None] = []
-    for arg, expr in zip(op.args, exact.partials, strict=True):
-        if expr is None:
-            partials.append(None)
-            continue
-        name = f"d_{op.name}" if len(op.args) == 1 else f"d_{op.name}_d_{arg}"
-        partials.append(
-            Elementwise(name, op.args, formula.text(expr), formula.text(expr), result_rule(expr))
-        )
-    return Derivation(op.formula, tuple(partials))
+
+def _without(full: Derivation, literal: tuple[bool, ...]) -> Derivation:
+    """The same derivation with no partial for literal operands."""
+    keep = [not constant for constant in literal]
+    partials = tuple(p if k else None for p, k in zip(full.partials, keep, strict=True))
+    forms = tuple(f if k else None for f, k in zip(full.forms, keep, strict=True))
+    return Derivation(full.op, full.form, partials, full.value, forms, full.kinks)
+
+
+def _matters(op: Elementwise) -> bool:
+    """Whether literal operands can change another's partial: only at a kink of several operands."""
+    return len(op.args) > 1 and _has_kink(formula.parse(op.definition or op.formula, op.args))
+
+
+def _has_kink(expr: Expr) -> bool:
+    if not isinstance(expr, Apply):
+        return False
+    return expr.function in _KINKS or any(_has_kink(arg) for arg in expr.args)
+
+
+# -- what is not in the record ---------------------------------------------------------------------
+
+
+def _cached(op: Elementwise, literal: tuple[bool, ...]) -> Derivation:
+    from codegen.cache import default_cache
+    from codegen.entries import Entry
+
+    cache = default_cache()
+    key = _key(op, literal, cache)
+    entry = cache.get(key)
+    if entry is not None:
+        return from_section(op, read_block(json.loads(entry.facts["derivation"]), "op"))
+    from graphc.derive.search import QUICK, derive
+
+    found = derive(op, literal, QUICK)
+    block = to_text(found, "op")
+    comment = "".join(f"# {line}\n" for line in str(found).splitlines())
+    cache.put(key, Entry(comment, facts={"derivation": json.dumps(block)}))
+    return found
+
+
+def _key(op: Elementwise, literal: tuple[bool, ...], cache: Cache) -> str:
+    """By definition, not by name: and by the sources that derive, whose judgement it is."""
+    from codegen.cache import digest_of_sources, key_of
+
+    identity: list[Any] = [
+        op.name,
+        op.args,
+        op.formula,
+        op.definition,
+        op.points,
+        op.given,
+        literal,
+    ]
+    folder = os.path.dirname(os.path.abspath(__file__))
+    return key_of("derivation", json.dumps(identity), digest_of_sources(folder, cache=cache))

@@ -20,6 +20,7 @@ import sympy as sp
 
 from codegen.expr import FUNCTIONS, Apply, Expr, Number, Symbol, rebuild, symbols
 from graphc import formula
+from graphc.derive.data import Kink
 from graphc.derive.hull import least_norm
 from graphc.derive.sympy_bridge import from_sympy, symbol, to_sympy
 from graphc.errors import GraphValueError, located
@@ -34,14 +35,6 @@ STEPS = frozenset(
 _KINKS = frozenset({"absolute", "maximum", "minimum", "fmax", "fmin"})
 _OPPOSITE = {"greater": "less_equal", "greater_equal": "less", "equal": "not_equal"}
 ZERO, ONE = Number(0), Number(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Kink:
-    """A boundary `left == right` between two pieces, and the partials that stand on it."""
-
-    where: str
-    partials: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +204,7 @@ def _table(
         smooth = to_sympy(
             _take(expr, dict(zip((c.key for c in conditions), way, strict=True)), conditions)
         )
-        exact[way] = [sp.diff(smooth, symbol(args[k])) for k in free]
+        exact[way] = [_derivative(smooth, symbol(args[k])) for k in free]
     table = {way: tuple(from_sympy(part) for part in parts) for way, parts in exact.items()}
     kinks = [at for at, condition in enumerate(conditions) if condition.right is not None]
     ties = [
@@ -227,6 +220,14 @@ def _table(
         boundaries = [conditions[at].key for at in range(len(way)) if way[at] == "="]
         table[way] = _at_tie(around, boundaries)
     return table
+
+
+def _derivative(smooth: sp.Expr, by: sp.Symbol) -> sp.Expr:
+    """The derivative, with b a**(b - 1) in one power: SymPy's b a**b / a is 0/0 at a = 0."""
+    slope = sp.diff(smooth, by)
+    if any(not power.exp.is_number and power.base.free_symbols for power in slope.atoms(sp.Pow)):
+        slope = sp.powsimp(sp.factor(slope), combine="exp")
+    return slope
 
 
 def _touches(near: _Way, way: _Way) -> bool:

@@ -128,7 +128,7 @@ _FOLDED = {"Max": "maximum", "Min": "minimum", "And": "logical_and", "Or": "logi
 
 
 def to_sympy(expr: Expr) -> sp.Expr:
-    """The expression in SymPy. Raises GraphValueError for choices and steps, which it may not see."""
+    """The expression in SymPy; GraphValueError for choices and steps, which it may not see."""
     if isinstance(expr, Symbol):
         return symbol(expr.name)
     if isinstance(expr, Number):
@@ -244,7 +244,8 @@ def _product(expr: sp.Expr) -> Expr:
         return Apply("negative", (from_sympy(-expr),))
     above: list[Expr] = []
     below: list[Expr] = []
-    for factor in rest.as_ordered_factors() if rest.is_Mul else [rest]:
+    factors = rest.as_ordered_factors() if rest.is_Mul else [rest]
+    for factor in sorted(factors, key=lambda factor: not factor.is_Symbol):
         base, exponent = factor.as_base_exp()
         is_exp = isinstance(factor, sp.exp)
         if not is_exp and exponent.could_extract_minus_sign() and base != 2:

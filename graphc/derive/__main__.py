@@ -1,0 +1,5 @@
+"""`make derive`."""
+
+from graphc.derive.record import main
+
+main()
