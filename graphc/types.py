@@ -1,7 +1,7 @@
 """Types as users write them, and the rules of broadcasting and promotion.
 
-    type = dtype [ "[" size, ... "]" ]          "f64"   "f32[batch, 64]"   "i64[n-1]"
-    size = integer polynomial in names, with //, %, min(a, b), max(a, b)
+type = dtype [ "[" size, ... "]" ]          "f64"   "f32[batch, 64]"   "i64[n-1]"
+size = integer polynomial in names, with //, %, min(a, b), max(a, b)
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ __all__ = [
 ]
 
 MAX_NDIM = 32
+MAX_POWER = 8  # n**8, as a size prints itself
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _LONG_NAMES = {"float64": "f64", "float32": "f32", "int64": "i64", "int32": "i32"}
 
@@ -72,7 +73,9 @@ def parse_type(text: str) -> ArrayType:
     dtype, bracket, rest = text.strip().partition("[")
     dtype = _LONG_NAMES.get(dtype.strip(), dtype.strip())
     if dtype not in DTYPES:
-        raise GraphSyntaxError(located(f"type {text!r}: {dtype!r} is no dtype; use one of {', '.join(DTYPES)}"))
+        raise GraphSyntaxError(
+            located(f"type {text!r}: {dtype!r} is no dtype; use one of {', '.join(DTYPES)}")
+        )
     if not bracket:
         return array_type(dtype, ())
     if not rest.endswith("]"):
@@ -119,6 +122,11 @@ def _size(node: ast.expr, text: str) -> Size:
                     return floordiv(a, b)
                 case ast.Mod() if b != 0:
                     return mod(a, b)
+                case ast.Pow() if isinstance(b, int) and 0 <= b <= MAX_POWER:
+                    power: Size = 1
+                    for _ in range(b):
+                        power = power * a
+                    return power
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=[left, right], keywords=[]):
             pick = size_min if name == "min" else size_max
             return pick(_size(left, text), _size(right, text))
@@ -131,7 +139,9 @@ def dtype_name(dtype: Any) -> str:
     """Our name of a NumPy dtype (byte order aside); GraphTypeError where we have none."""
     found = _NAMES.get(np.dtype(dtype).newbyteorder("="))
     if found is None:
-        raise GraphTypeError(located(f"dtype {np.dtype(dtype)} is not supported; use one of {', '.join(DTYPES)}"))
+        raise GraphTypeError(
+            located(f"dtype {np.dtype(dtype)} is not supported; use one of {', '.join(DTYPES)}")
+        )
     return found
 
 
