@@ -1,0 +1,462 @@
+"""The reference interpreter against NumPy, against loops, and by its own complex step."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from strategies import BINARY, UNARY, cases
+
+from codegen.expr import Apply, Number, Symbol
+from codegen.program import Affine, Slice
+from graphc import nodes, summation
+from graphc.errors import GraphTypeError, GraphValueError
+from graphc.freeze import freeze
+from graphc.interpret import bind_sizes, emitted, evaluate, evaluate_outputs, scalar
+from graphc.ops.elementwise import TABLE, define
+from graphc.ops.kinds import Contraction, Einstein, Primitive, PrimitiveCall
+from graphc.types import array_type, parse_type
+
+POINTS = np.array([-2.5, -1.0, -0.7, -0.0, 0.0, 0.3, 0.9, 1.0, 1.5, 3.0, np.inf, -np.inf, np.nan])
+
+# What the definitions mean, where NumPy has no function of the name.
+MEANING = {
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "softplus": lambda x: np.log(1 + np.exp(x)),
+    "log_sigmoid": lambda x: -np.log(1 + np.exp(-x)),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x, slope: np.where(x >= 0, x, slope * x),
+    "elu": lambda x: np.maximum(x, 0) + np.expm1(np.minimum(x, 0)),
+    "xlogy": lambda x, y: np.where(x == 0, 0, x * np.log(y)),
+    "absorb": lambda d, p: np.where(d == 0, 0, d * p),
+    "erf": lambda x: np.array([math.erf(element) for element in x]),
+    "erfc": lambda x: np.array([math.erfc(element) for element in x]),
+    "gelu": lambda x: x * 0.5 * np.array([math.erfc(-t / math.sqrt(2)) for t in x]),
+    "stop_gradient": lambda x: x,
+    "f64": lambda x: x,
+    "f32": lambda x: x.astype(np.float32),
+    "bool": lambda x: x.astype(bool),
+}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def inp(name, text):
+    return nodes.input_(name, parse_type(text))
+
+
+def run(node, **values):
+    inputs = list(dict.fromkeys(x for x in _leaves(node)))
+    return evaluate_outputs(freeze("g", inputs, [("y", node)]), values)["y"]
+
+
+def _leaves(node):
+    if node.op is nodes.INPUT:
+        return [node]
+    return [leaf for x in node.inputs for leaf in _leaves(x)]
+
+
+def by_name(op):
+    return op.name
+
+
+def meaning(op):
+    return MEANING.get(op.name) or getattr(np, op.name)
+
+
+@pytest.mark.parametrize("op", [op for op in UNARY if op.name not in ("i32", "i64")], ids=by_name)
+def test_unary_ops_mean_what_their_names_say(op):
+    x = POINTS
+    logical = op.name == "logical_not"
+    values = x[:-1] > 0 if logical else x
+    node = nodes.elementwise(op, inp("x", f"bool[{len(values)}]" if logical else "f64[13]"))
+    with np.errstate(all="ignore"):
+        expected = meaning(op)(values)
+    # (A formula of several steps may round differently from ours.)
+    np.testing.assert_allclose(run(node, x=values), expected, rtol=4e-15, atol=0)
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in BINARY if not op.name.startswith("logical")], ids=by_name
+)
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_binary_ops_mean_what_their_names_say(op, dtype):
+    x, y = (grid.ravel() for grid in np.meshgrid(POINTS, POINTS))
+    x, y = (v.astype(np.float32 if dtype == "f32" else np.float64) for v in (x, y))
+    node = nodes.elementwise(op, inp("x", f"{dtype}[{x.size}]"), inp("y", f"{dtype}[{x.size}]"))
+    result = run(node, x=x, y=y)
+    with np.errstate(all="ignore"):
+        expected = meaning(op)(x, y)
+    np.testing.assert_array_equal(result, expected)
+    assert result.dtype == expected.dtype
+
+
+def test_numbers_in_a_formula_are_weak():
+    op = define("turn", "x * (pi / 180) + 1")
+    assert run(nodes.elementwise(op, inp("x", "f32")), x=1.0).dtype == np.float32
+    assert scalar(Apply("divide", (Number(1), Number(4)))) == 0.25
+
+
+def test_a_constant_partial_has_its_operands_shape():
+    op = define("shift", "x + 1")
+    flat = nodes.elementwise(op, inp("x", "f64[3]"))
+    assert run(flat, x=[1.0, 2.0, 3.0]).tolist() == [2.0, 3.0, 4.0]
+
+
+def test_the_definition_is_evaluated_and_the_emitted_form_on_request():
+    x = inp("x", "f64")
+    graph = freeze("g", [x], [("y", nodes.elementwise("softplus", x))])
+    last = graph.nodes[-1]
+    assert evaluate(graph, {"x": 800.0})[last] == np.inf
+    assert evaluate(graph, {"x": 800.0}, expression=emitted)[last] == 800.0
+
+
+# -- index notation --------------------------------------------------------------------------------
+
+
+def einstein(out, operands, extents, shape, *inputs, body=None):
+    params = Einstein(out, operands, extents, shape, body)
+    return nodes.contraction(Contraction("c"), params, *inputs)
+
+
+def at(*terms, offset=0):
+    return Affine(tuple(terms), offset)
+
+
+I, J, K = nodes.index("i"), nodes.index("j"), nodes.index("k")  # noqa: E741 (as on paper)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        *[((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 2)), ((3, 4), (4, 2))],
+        *[((5, 3, 4), (4, 2)), ((1, 3, 4), (5, 4, 2)), ((2, 1, 3, 4), (5, 4, 2))],
+    ],
+)
+def test_matmul_is_numpys(a, b, rng):
+    x, y = nodes.input_("x", array_type("f64", a)), nodes.input_("y", array_type("f64", b))
+    given_x, given_y = rng.normal(size=a), rng.normal(size=b)
+    result = run(nodes.matmul(x, y), x=given_x, y=given_y)
+    np.testing.assert_allclose(result, given_x @ given_y, rtol=1e-14)
+
+
+def test_a_strided_padded_convolution_is_its_loops(rng):
+    x, w = rng.normal(size=7), rng.normal(size=3)
+    node = einstein(
+        (I,),
+        ((at(("i", 2), ("k", 1), offset=-1),), (K,)),
+        (("i", 4), ("k", 3)),
+        (4,),
+        inp("x", "f64[7]"),
+        inp("w", "f64[3]"),
+    )
+    expected = [
+        sum(x[2 * i + k - 1] * w[k] for k in range(3) if 0 <= 2 * i + k - 1 < 7) for i in range(4)
+    ]
+    np.testing.assert_allclose(run(node, x=x, w=w), expected, rtol=1e-14)
+
+
+def test_an_affine_output_adds_up_and_leaves_zeros(rng):
+    d, w = rng.normal(size=4), rng.normal(size=3)
+    node = einstein(
+        (at(("i", 2), ("k", 1), offset=-1),),
+        ((I,), (K,)),
+        (("i", 4), ("k", 3)),
+        (10,),
+        inp("d", "f64[4]"),
+        inp("w", "f64[3]"),
+    )
+    expected = np.zeros(10)
+    for i in range(4):
+        for k in range(3):
+            if 2 * i + k - 1 >= 0:
+                expected[2 * i + k - 1] += d[i] * w[k]
+    np.testing.assert_allclose(run(node, d=d, w=w), expected, rtol=1e-14)
+
+
+def test_a_repeated_index_is_a_diagonal(rng):
+    x = rng.normal(size=(3, 3))
+    trace = einstein((), ((I, I),), (("i", 3),), (), inp("x", "f64[3, 3]"))
+    onto = einstein((I, I), ((I,),), (("i", 3),), (3, 3), inp("v", "f64[3]"))
+    np.testing.assert_allclose(run(trace, x=x), np.trace(x), rtol=1e-14)
+    np.testing.assert_array_equal(run(onto, v=x[0]), np.diag(x[0]))
+
+
+def test_an_index_that_no_operand_has_counts():
+    node = einstein((I,), ((I,),), (("i", 2), ("j", 5)), (2,), inp("x", "f64[2]"))
+    assert run(node, x=[1.0, 2.0]).tolist() == [5.0, 10.0]
+
+
+def test_a_nonlinear_body(rng):
+    a, b = rng.normal(size=3), rng.normal(size=4)
+    difference = Apply("subtract", (Symbol("0"), Symbol("1")))
+    node = einstein(
+        (I,),
+        ((I,), (J,)),
+        (("i", 3), ("j", 4)),
+        (3,),
+        inp("a", "f64[3]"),
+        inp("b", "f64[4]"),
+        body=Apply("square", (difference,)),
+    )
+    expected = ((a[:, None] - b) ** 2).sum(axis=1)
+    np.testing.assert_allclose(run(node, a=a, b=b), expected, rtol=1e-14)
+
+
+def test_large_sums_are_taken_in_blocks(rng, monkeypatch):
+    x, w = rng.normal(size=(6, 9)), rng.normal(size=(2, 3))
+    node = einstein(
+        (I, J),
+        ((at(("i", 1), ("p", 1)), at(("j", 2), ("q", 1))), (nodes.index("p"), nodes.index("q"))),
+        (("i", 5), ("j", 4), ("p", 2), ("q", 3)),
+        (5, 4),
+        inp("x", "f64[6, 9]"),
+        inp("w", "f64[2, 3]"),
+    )
+    whole = run(node, x=x, w=w)
+    monkeypatch.setattr(summation, "BLOCK", 10)
+    np.testing.assert_allclose(run(node, x=x, w=w), whole, rtol=1e-14)
+    expected = [[(x[i : i + 2, 2 * j : 2 * j + 3] * w).sum() for j in range(4)] for i in range(5)]
+    np.testing.assert_allclose(whole, expected, rtol=1e-13)
+
+
+def test_an_empty_operand_sums_to_zero():
+    node = einstein(
+        (I,), ((I, at(("j", 1), offset=0)),), (("i", 2), ("j", 0)), (2,), inp("x", "f64[2, n]")
+    )
+    assert run(node, x=np.empty((2, 0))).tolist() == [0.0, 0.0]
+
+
+# -- folds, layouts, indexing ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["max", "min", "prod", "any", "all", "count_nonzero"])
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_folds_are_numpys(name, axes, keepdims, rng):
+    x = rng.integers(-2, 3, (2, 3, 4)).astype(float)
+    result = run(nodes.reduction(name, inp("x", "f64[2, 3, 4]"), axes, keepdims), x=x)
+    np.testing.assert_array_equal(result, getattr(np, name)(x, axis=axes, keepdims=keepdims))
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin", "cumsum", "cumprod"])
+def test_searches_and_running_folds_are_numpys(name, rng):
+    x = rng.integers(-2, 3, (2, 3, 4)).astype(float)
+    result = run(nodes.reduction(name, inp("x", "f64[2, 3, 4]"), (1,)), x=x)
+    np.testing.assert_array_equal(result, getattr(np, name)(x, axis=1))
+
+
+def test_argmax_over_all_axes_counts_in_c_order(rng):
+    x = rng.normal(size=(2, 3))
+    assert run(nodes.reduction("argmax", inp("x", "f64[2, 3]"), (0, 1)), x=x) == np.argmax(x)
+
+
+def test_layouts_are_numpys(rng):
+    x = rng.normal(size=(3, 4))
+    node = inp("x", "f64[3, 4]")
+    pairs = [
+        (nodes.reshape(node, (2, 6)), x.reshape(2, 6)),
+        (nodes.transpose(node, (1, 0)), x.T),
+        (nodes.broadcast_to(node, (2, 3, 4)), np.broadcast_to(x, (2, 3, 4))),
+        (nodes.slice_(node, (2, 1), (2, 2), (-1, 2)), x[2:0:-1, 1:4:2]),
+        (nodes.diagonal(node, 1, 0, 1), np.diagonal(x, 1)),
+        (nodes.pad(node, [(1, 0), (0, 2)], 7.0), np.pad(x, [(1, 0), (0, 2)], constant_values=7)),
+        (nodes.concatenate([node, node], 1), np.concatenate([x, x], axis=1)),
+    ]
+    for made, expected in pairs:
+        np.testing.assert_array_equal(run(made, x=x), expected)
+
+
+def test_a_placed_value_stands_in_zeros():
+    region = Slice((3,), (2,), (-2,))
+    assert run(nodes.place(inp("x", "f64[2]"), region, (5,)), x=[1.0, 2.0]).tolist() == [
+        0,
+        2,
+        0,
+        1,
+        0,
+    ]
+
+
+def test_gather_and_scatter_are_numpys(rng):
+    x, i = rng.normal(size=(3, 4, 5)), np.array([[0, -1], [2, 2]])
+    node, index = inp("x", "f64[3, 4, 5]"), inp("i", "i64[2, 2]")
+    np.testing.assert_array_equal(
+        run(nodes.gather(node, [index, index], (True, False, True)), x=x, i=i), x[i, :, i]
+    )
+    value = nodes.constant(1.5)
+    added = x.copy()
+    np.add.at(added, (slice(None), i), 1.5)
+    made = nodes.scatter(node, value, [index], (False, True))
+    np.testing.assert_array_equal(run(made, x=x, i=i), added)
+    made = nodes.scatter(node, value, [index], (False, True), "set")
+    assert (run(made, x=x, i=i)[:, [0, 2, 3]] == 1.5).all()
+
+
+def test_a_primitive_is_called_once_and_its_backward_gets_what_it_saved():
+    calls = []
+
+    def forward(x):
+        calls.append("forward")
+        return x * 2, "saved"
+
+    def backward(saved, d_y):
+        calls.append(saved)
+        return (d_y * 2,)
+
+    op = Primitive("double", forward, backward)
+    x, d = inp("x", "f64[3]"), inp("d", "f64[3]")
+    y = nodes.node(op, (x,), PrimitiveCall("forward"), x.type)
+    saved = nodes.node(op, (y,), PrimitiveCall("saved"), array_type("opaque", ()))
+    d_x = nodes.node(op, (saved, d), PrimitiveCall("backward", 0), x.type)
+    graph = freeze("g", [x, d], [("y", y), ("d_x", d_x)])
+    found = evaluate_outputs(graph, {"x": np.arange(3.0), "d": np.ones(3)})
+    assert found["y"].tolist() == [0.0, 2.0, 4.0]
+    assert found["d_x"].tolist() == [2.0, 2.0, 2.0]
+    assert calls == ["forward", "saved"]
+
+
+def test_a_primitive_that_breaks_its_declaration_is_an_error():
+    op = Primitive("broken", lambda x: (x.astype(np.float32), None))
+    x = inp("x", "f64[3]")
+    y = nodes.node(op, (x,), PrimitiveCall("forward"), x.type)
+    with pytest.raises(GraphTypeError, match=r"broken: declared as f64\[3\].*float32"):
+        run(y, x=np.ones(3))
+
+
+# -- inputs and sizes ------------------------------------------------------------------------------
+
+
+def test_sizes_are_bound_from_shapes_and_are_numbers():
+    x = inp("x", "f64[2*n + 1, m]")
+    graph = freeze("g", [x], [("n", nodes.size(parse_type("f64[n*m]").shape[0]))])
+    arrays = {"x": np.zeros((7, 4))}
+    assert bind_sizes(graph, arrays) == {"n": 3, "m": 4}
+    assert evaluate_outputs(graph, arrays)["n"] == 12
+
+
+@pytest.mark.parametrize(
+    ("types", "shapes", "message"),
+    [
+        (
+            {"x": "f64[n]", "y": "f64[n]"},
+            [(3,), (4,)],
+            r"y should be f64\[n\]: axis 0 is 4, not n = 3",
+        ),
+        ({"x": "f64[2, 3]"}, [(2, 4)], r"x should be f64\[2, 3\]: axis 1 is 4, not 3"),
+        ({"x": "f64[2*n]"}, [(3,)], r"no input determines the size `2\*n`|axis 0 is 3"),
+        ({"x": "f64[n*m]"}, [(3,)], r"no input determines the size `m\*n`|`n\*m`"),
+        ({"x": "f64[n]"}, [(3, 1)], r"x should be f64\[n\], got float64\[3, 1\]"),
+    ],
+)
+def test_wrong_shapes_are_named(types, shapes, message):
+    made = [inp(name, text) for name, text in types.items()]
+    graph = freeze("g", made, [("y", made[0])])
+    values = {name: np.zeros(shape) for name, shape in zip(types, shapes, strict=True)}
+    with pytest.raises(GraphValueError, match=message):
+        evaluate(graph, values)
+
+
+def test_wrong_inputs_are_named():
+    x = inp("x", "f32")
+    graph = freeze("loss", [x], [("y", x)])
+    with pytest.raises(GraphTypeError, match=r"loss\(\): input 'x' \(f32\) is missing"):
+        evaluate(graph, {})
+    with pytest.raises(GraphTypeError, match=r"loss\(\) has no input 'w'; inputs: x"):
+        evaluate(graph, {"x": 1.0, "w": 2.0})
+    with pytest.raises(GraphTypeError, match=r"x should be f32, got dtype float64"):
+        evaluate(graph, {"x": np.array(1.0)})
+    assert evaluate_outputs(graph, {"x": 1})["y"].dtype == np.float32
+
+
+# -- in another dtype ------------------------------------------------------------------------------
+
+_UNSTEPPED = {"absorb", "floor_divide", "f32", "stop_gradient"}
+ANALYTIC = [
+    op for op in UNARY + BINARY if op.differentiable and op.name not in _UNSTEPPED | set("bool")
+]
+
+
+@pytest.mark.parametrize("op", ANALYTIC, ids=by_name)
+def test_a_complex_step_is_the_derivative(op, rng):
+    x = rng.uniform(0.1, 0.9, (len(op.args), 20))
+    if op.name == "arccosh":
+        x = x + 1.5
+    made = [inp(f"x{k}", "f64[20]") for k in range(len(op.args))]
+    graph = freeze("g", made, [("y", nodes.elementwise(op, *made))])
+
+    def value(points, dtype):
+        return evaluate_outputs(graph, {f"x{k}": v for k, v in enumerate(points)}, dtype)["y"]
+
+    for k in range(len(op.args)):
+        step = np.zeros_like(x, dtype=complex)
+        step[k] = 1e-30j
+        stepped = value(x + step, np.complex128).imag / 1e-30
+        h = np.zeros_like(x)
+        h[k] = 1e-6
+        central = (value(x + h, np.longdouble) - value(x - h, np.longdouble)) / 2e-6
+        tolerance = 1e-5 if "erf" in op.formula else 1e-8  # erf is evaluated in double
+        np.testing.assert_allclose(stepped, central.astype(float), rtol=tolerance, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["log", "sqrt", "log1p", "arcsin", "arctanh", "log2"])
+def test_outside_its_domain_a_function_is_nan_in_complex_too(name):
+    x = inp("x", "f64")
+    graph = freeze("g", [x], [("y", nodes.elementwise(name, x))])
+    assert np.isnan(evaluate_outputs(graph, {"x": -2.0 + 1e-20j}, np.complex128)["y"])
+
+
+def test_a_complex_step_passes_no_step_function():
+    x = inp("x", "f64[3]")
+    stopped = nodes.elementwise("stop_gradient", x)
+    y = nodes.multiply(stopped, nodes.elementwise("floor", x))
+    graph = freeze("g", [x], [("y", y)])
+    values = {"x": np.array([1.5, -2.5, 3.0]) + 1e-20j}
+    assert (evaluate_outputs(graph, values, np.complex128)["y"].imag == 0).all()
+
+
+def test_folds_choose_by_the_real_part():
+    x = inp("x", "f64[2, 3]")
+    top = nodes.reduction("max", x, (1,), True)
+    graph = freeze("g", [x], [("y", top), ("i", nodes.reduction("argmin", x, (0, 1)))])
+    values = np.array([[1 + 9j, 2 + 1j, -3 + 5j], [0, -1 + 1j, 1 - 7j]])
+    found = evaluate_outputs(graph, {"x": values}, np.complex128)
+    assert found["y"].tolist() == [[2 + 1j], [1 - 7j]]
+    assert found["i"] == 2  # of -3
+
+
+@given(cases(smooth=True))
+@settings(max_examples=60)
+def test_long_double_agrees_with_double(case):
+    coarse = evaluate(case.graph, case.values)
+    fine = evaluate(case.graph, case.values, np.longdouble)
+    for node in case.graph.nodes:
+        if node.type.dtype == "f64" and np.isfinite(fine[node]).all():
+            assert fine[node].dtype == np.longdouble
+    outputs = [node for _, node in case.graph.outputs if node.type.floating]
+    for node in outputs:
+        scale = 1 + np.abs(fine[node]).max(initial=0)
+        if np.isfinite(scale) and scale < 1e6:
+            np.testing.assert_allclose(
+                coarse[node].astype(float) / float(scale),
+                (fine[node] / scale).astype(float),
+                atol=2e-2,
+            )
+
+
+@given(cases())
+@settings(max_examples=100)
+def test_every_value_has_its_declared_dtype(case):
+    found = evaluate(case.graph, case.values)
+    for node in case.graph.nodes:
+        assert found[node].dtype == nodes.DTYPES[node.type.dtype]
+        assert found[node].ndim == node.type.ndim
+
+
+def test_the_table_is_covered():
+    assert {op.name for op in UNARY + BINARY} <= set(TABLE)
+    assert len(UNARY) + len(BINARY) >= len(TABLE) - 4
