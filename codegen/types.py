@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 
-from codegen.errors import GraphTypeError, located
+from codegen.errors import GraphTypeError, GraphValueError, located
 from codegen.record import record
 
 Size = Union[int, "Dim"]
@@ -26,7 +26,7 @@ Shape = tuple[Size, ...]
 Atom = Union[str, tuple[str, Size, Size]]
 Monomial = tuple[tuple[Atom, int], ...]
 
-DTYPES: Mapping[str, np.dtype] = {  # type: ignore[type-arg]
+DTYPES: Mapping[str, np.dtype] = {
     "bool": np.dtype(np.bool_),
     "i32": np.dtype(np.int32),
     "i64": np.dtype(np.int64),
@@ -69,7 +69,12 @@ class Dim:
         if len(self.terms) != 1:
             return False
         monomial, coefficient = self.terms[0]
-        return coefficient == 1 and len(monomial) == 1 and monomial[0][1] == 1 and isinstance(monomial[0][0], str)
+        return (
+            coefficient == 1
+            and len(monomial) == 1
+            and monomial[0][1] == 1
+            and isinstance(monomial[0][0], str)
+        )
 
     @property
     def names(self) -> frozenset[str]:
@@ -85,19 +90,19 @@ class Dim:
 
     def __add__(self, other: Size) -> Size:
         if not isinstance(other, int | Dim):
-            return NotImplemented
+            return self._beyond(other)
         return _combine(self, other, 1)
 
     __radd__ = __add__
 
     def __sub__(self, other: Size) -> Size:
         if not isinstance(other, int | Dim):
-            return NotImplemented
+            return self._beyond(other)
         return _combine(self, other, -1)
 
     def __rsub__(self, other: Size) -> Size:
         if not isinstance(other, int | Dim):
-            return NotImplemented
+            return self._beyond(other)
         return _combine(_times(self, -1), other, 1)
 
     def __neg__(self) -> Size:
@@ -105,28 +110,62 @@ class Dim:
 
     def __mul__(self, other: Size) -> Size:
         if not isinstance(other, int | Dim):
-            return NotImplemented
+            return self._beyond(other)
         return _times(self, other)
 
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Size) -> Size:
         if not isinstance(other, int | Dim):
-            return NotImplemented
+            return self._beyond(other)
         return floordiv(self, other)
 
     def __rfloordiv__(self, other: Size) -> Size:
         if not isinstance(other, int | Dim):
-            return NotImplemented
+            return self._beyond(other)
         return floordiv(other, self)
 
     def __mod__(self, other: Size) -> Size:
         if not isinstance(other, int | Dim):
-            return NotImplemented
+            return self._beyond(other)
         return mod(self, other)
 
+    def _beyond(self, other: object = 0, *_: object) -> Any:
+        """What arithmetic on sizes cannot express: an error, unless `other` knows what to do."""
+        if not isinstance(other, Dim | int | float):
+            return NotImplemented
+        raise GraphTypeError(
+            located(
+                f"the size `{self}` is known only at the call: +, -, * and // of sizes make sizes; "
+                f"for other arithmetic use a value (x / n), or graphc.size(n, dtype)"
+            )
+        )
+
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __float__ = _beyond
+    __abs__ = __round__ = __floor__ = __ceil__ = _beyond
+
+    def __array_ufunc__(self, ufunc: object, method: str, *inputs: object, **_: object) -> Any:
+        if any(not isinstance(x, Dim | np.ndarray | np.generic | int | float) for x in inputs):
+            return NotImplemented  # a value is among them: it decides
+        return self._beyond()
+
+    def _undecided(self, other: object) -> Any:
+        if not isinstance(other, Dim | int | float):
+            return NotImplemented
+        raise GraphTypeError(
+            located(f"whether `{self}` is above or below {other} is known only at the call")
+        )
+
+    __lt__ = __le__ = __gt__ = __ge__ = _undecided
+
     def __index__(self) -> int:
-        raise GraphTypeError(located(f"the size `{self}` is known only at the call; Python needs an int here"))
+        # No TypeError: NumPy would replace that by its own, which says less.
+        raise GraphValueError(
+            located(
+                f"the size `{self}` is known only at the call; Python needs an int here: use "
+                "whole-array operations, such as np.zeros_like(x) and graphc.arange(n)"
+            )
+        )
 
     __int__ = __index__
 
@@ -192,7 +231,9 @@ def _divide_exactly(a: Size, b: Size) -> Size | None:
             powers[atom] = powers.get(atom, 0) - power
         if c_b == 0 or c % c_b or any(power < 0 for power in powers.values()):
             return None
-        left = tuple(sorted(((k, p) for k, p in powers.items() if p), key=lambda item: repr(item[0])))
+        left = tuple(
+            sorted(((k, p) for k, p in powers.items() if p), key=lambda item: repr(item[0]))
+        )
         quotient[left] = quotient.get(left, 0) + c // c_b
     return _from_poly(quotient)
 

@@ -12,8 +12,7 @@ from codegen.program import Affine
 from graphc import nodes
 from graphc.containers import flatten, unflatten
 from graphc.errors import GraphTypeError, GraphValueError, located
-from graphc.graph import Graph
-from graphc.ir import Node
+from graphc.ir import Graph, Node
 from graphc.lifting import Symbolic, is_weak, lift
 from graphc.naming import unknown_name
 from graphc.ops.kinds import ConstantParams, InputParams, Params
@@ -66,7 +65,8 @@ def evaluated(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
     from graphc.interpret import emitted, evaluate
 
     found = evaluate(graph, given, expression=emitted)
-    return {name: found[node][()] for name, node in graph.outputs}
+    # Copies: a result shares memory with nothing, and a scalar is a NumPy scalar.
+    return {name: np.array(found[node])[()] for name, node in graph.outputs}
 
 
 def bind(graph: Graph, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

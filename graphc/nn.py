@@ -13,7 +13,7 @@ import numpy as np
 
 from graphc import nodes
 from graphc.dispatch.indexing import write
-from graphc.dispatch.options import axes_of, flag, one_axis
+from graphc.dispatch.options import axes_of, dtype_of, flag, one_axis
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, is_weak, lift_all
@@ -233,7 +233,7 @@ def _choose(x: Node, labels: Node, place: int) -> Node:
     return nodes.gather(x, arrays, (True,) * x.type.ndim)
 
 
-def one_hot(labels: Any, classes: int, dtype: str = "f64") -> Any:
+def one_hot(labels: Any, classes: int, dtype: Any = "f64") -> Any:
     """1 at each label's place along a new last axis of size `classes`, 0 elsewhere."""
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 0:
         raise GraphTypeError(located(f"one_hot: classes is an int, got {classes!r}"))
@@ -247,7 +247,7 @@ def one_hot(labels: Any, classes: int, dtype: str = "f64") -> Any:
             )
         places = nodes.cast(nodes.arange(int(classes)), node.type.dtype)
         same = nodes.elementwise("equal", nodes.expand_dims(node, node.type.ndim), places)
-        return nodes.cast(same, dtype)
+        return nodes.cast(same, dtype_of(dtype))
 
     return apply(build, labels)
 
@@ -258,6 +258,14 @@ def arange(size: int | Dim) -> Value:
     if isinstance(size, bool) or not isinstance(size, int | Dim):
         raise GraphTypeError(located(f"arange: the size is an int or a Dim, got {size!r}"))
     return finish(nodes.arange(size), name)
+
+
+def size(n: int | Dim, dtype: Any = "f64") -> Value:
+    """A size as a number to compute with: `np.sqrt(graphc.size(x.shape[-1], "f32"))`."""
+    name = here()
+    if isinstance(n, bool) or not isinstance(n, int | Dim):
+        raise GraphTypeError(located(f"size: {n!r} is no size of a value's shape"))
+    return finish(nodes.size(n, dtype_of(dtype)), name)
 
 
 # -- functional updates ----------------------------------------------------------------------------
@@ -325,6 +333,7 @@ __all__ = [
     "relu",
     "sigmoid",
     "silu",
+    "size",
     "softmax",
     "softplus",
     "stop_gradient",

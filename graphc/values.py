@@ -17,6 +17,7 @@ from graphc import nodes
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, is_weak, lift, lift_beside
+from graphc.methods import Methods
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise, Layout
 from graphc.scopes import prefix
@@ -162,7 +163,7 @@ def _own_references() -> int:
     return _references
 
 
-class Value(Symbolic):
+class Value(Methods):
     """An array of a graph that is being declared: its type is known, its numbers are not."""
 
     __slots__ = ()
@@ -317,117 +318,6 @@ class Value(Symbolic):
         """The axes in reverse order."""
         name = here()
         return finish(nodes.transpose(self.node, tuple(reversed(range(self.ndim)))), name)
-
-    @property
-    def mT(self) -> Value:
-        """The last two axes exchanged."""
-        return self._call(np.matrix_transpose)  # type: ignore[no-any-return]
-
-    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.sum."""
-        return self._call(np.sum, axis, dtype, out, **options)  # type: ignore[no-any-return]
-
-    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.mean."""
-        return self._call(np.mean, axis, dtype, out, **options)  # type: ignore[no-any-return]
-
-    def var(self, axis: Any = None, dtype: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.var."""
-        return self._call(np.var, axis, dtype, out, **options)  # type: ignore[no-any-return]
-
-    def std(self, axis: Any = None, dtype: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.std."""
-        return self._call(np.std, axis, dtype, out, **options)  # type: ignore[no-any-return]
-
-    def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.prod."""
-        return self._call(np.prod, axis, dtype, out, **options)  # type: ignore[no-any-return]
-
-    def max(self, axis: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.max."""
-        return self._call(np.max, axis, out, **options)  # type: ignore[no-any-return]
-
-    def min(self, axis: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.min."""
-        return self._call(np.min, axis, out, **options)  # type: ignore[no-any-return]
-
-    def any(self, axis: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.any."""
-        return self._call(np.any, axis, out, **options)  # type: ignore[no-any-return]
-
-    def all(self, axis: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.all."""
-        return self._call(np.all, axis, out, **options)  # type: ignore[no-any-return]
-
-    def argmax(self, axis: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.argmax."""
-        return self._call(np.argmax, axis, out, **options)  # type: ignore[no-any-return]
-
-    def argmin(self, axis: Any = None, out: Any = None, **options: Any) -> Value:
-        """np.argmin."""
-        return self._call(np.argmin, axis, out, **options)  # type: ignore[no-any-return]
-
-    def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Value:
-        """np.cumsum."""
-        return self._call(np.cumsum, axis, dtype, out)  # type: ignore[no-any-return]
-
-    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Value:
-        """np.cumprod."""
-        return self._call(np.cumprod, axis, dtype, out)  # type: ignore[no-any-return]
-
-    def reshape(self, *shape: Any, order: str = "C") -> Value:
-        """np.reshape; the shape as one tuple or as arguments."""
-        target = shape[0] if len(shape) == 1 else shape
-        return self._call(np.reshape, target, order=order)  # type: ignore[no-any-return]
-
-    def transpose(self, *axes: Any) -> Value:
-        """np.transpose; the axes as one tuple or as arguments."""
-        order = None if not axes else axes[0] if len(axes) == 1 else axes
-        return self._call(np.transpose, order)  # type: ignore[no-any-return]
-
-    def swapaxes(self, axis1: int, axis2: int) -> Value:
-        """np.swapaxes."""
-        return self._call(np.swapaxes, axis1, axis2)  # type: ignore[no-any-return]
-
-    def ravel(self, order: str = "C") -> Value:
-        """np.ravel."""
-        return self._call(np.ravel, order)  # type: ignore[no-any-return]
-
-    def flatten(self, order: str = "C") -> Value:
-        """np.ravel."""
-        return self._call(np.ravel, order)  # type: ignore[no-any-return]
-
-    def squeeze(self, axis: Any = None) -> Value:
-        """np.squeeze."""
-        return self._call(np.squeeze, axis)  # type: ignore[no-any-return]
-
-    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Value:
-        """np.clip."""
-        return self._call(np.clip, min, max, out)  # type: ignore[no-any-return]
-
-    def dot(self, other: Any) -> Value:
-        """np.dot."""
-        return self._call(np.dot, other)  # type: ignore[no-any-return]
-
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Value:
-        """np.diagonal."""
-        return self._call(np.diagonal, offset, axis1, axis2)  # type: ignore[no-any-return]
-
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Value:
-        """np.trace."""
-        return self._call(np.trace, offset, axis1, axis2)  # type: ignore[no-any-return]
-
-    def repeat(self, repeats: int, axis: Any = None) -> Value:
-        """np.repeat."""
-        return self._call(np.repeat, repeats, axis)  # type: ignore[no-any-return]
-
-    def take(self, indices: Any, axis: Any = None) -> Value:
-        """np.take."""
-        return self._call(np.take, indices, axis)  # type: ignore[no-any-return]
-
-    def round(self, decimals: int = 0) -> Value:
-        """np.round."""
-        return self._call(np.round, decimals)  # type: ignore[no-any-return]
 
     def astype(self, dtype: Any) -> Value:
         """Converted to a dtype: "f32", np.float32, float ..."""
