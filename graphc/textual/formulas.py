@@ -76,7 +76,7 @@ def parse(text: str) -> Formula:
     except SyntaxError as error:
         raise _error(text, error.lineno or 1, (error.offset or 1) - 1, error.msg) from None
     except (ValueError, MemoryError, RecursionError):
-        raise GraphSyntaxError(located(f"formula `{_excerpt(text)}` cannot be read")) from None
+        raise GraphSyntaxError(located(f"formula `{excerpt(text)}` cannot be read")) from None
     formula = Formula(text, tree)
     if (tree.lineno, tree.col_offset) == (1, 0):
         # The tree begins at our own bracket: `x) + (y` closed it, or this is a tuple.
@@ -91,7 +91,7 @@ def parse_function(name: str, text: str) -> Function:
     inner = head.strip()
     if not arrow or not inner.startswith("(") or not inner.endswith(")"):
         raise GraphSyntaxError(
-            located(f"function {name!r} is written `(x, y) -> formula`, not `{_excerpt(text)}`")
+            located(f"function {name!r} is written `(x, y) -> formula`, not `{excerpt(text)}`")
         )
     params = tuple(param.strip() for param in inner[1:-1].split(",") if param.strip())
     for param in params:
@@ -172,12 +172,12 @@ def _error(text: str, line: int, column: int, problem: str) -> GraphSyntaxError:
     place = f"column {max(column, 0) + 1}"
     if "\n" in text.strip():
         place = f"line {line}, {place}"
-    return GraphSyntaxError(located(f"formula `{_excerpt(text, column)}`, {place}: {problem}"))
+    return GraphSyntaxError(located(f"formula `{excerpt(text, column)}`, {place}: {problem}"))
 
 
-def _excerpt(text: str, column: int = 0) -> str:
-    """At most 60 characters of the formula, around the column, on one line."""
+def excerpt(text: str, column: int = 0) -> str:
+    """At most 60 characters of the formula, around the column, on one line, printable."""
     if len(text) > 60:
         start = max(0, min(column - 30, len(text) - 60))
         text = ("..." if start else "") + text[start : start + 60] + "..."
-    return " ".join(text.split())
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

@@ -20,7 +20,7 @@ from graphc.lifting import Symbolic, lift, lift_all
 from graphc.ops.kinds import Concatenate, Contraction, Op, Pad, Params
 from graphc.ops.reductions import REDUCTIONS
 from graphc.textual.index_formula import read_contraction
-from graphc.textual.limits import MAX_NDIM
+from graphc.textual.limits import MAX_ELEMENTS, MAX_NDIM
 from graphc.types import Dim, Shape, Size, parse_size, size_max, size_min
 from graphc.values import Value
 
@@ -131,7 +131,8 @@ def _reshape(x: Any, shape: Any) -> Value:
     node = lift(x)
     sizes = shape if isinstance(shape, tuple | list) else (shape,)
     if any(isinstance(size, int) and size == -1 for size in sizes):
-        return Value(node).reshape(tuple(sizes))
+        guessed: Value = Value(node).reshape(tuple(sizes))
+        return guessed
     wanted = _shape(shape)
     return _always(nodes.reshape(node, wanted), node, nodes.RESHAPE, Reshape(wanted))
 
@@ -269,6 +270,14 @@ def _number_of(size: Any, dtype: str = "i64") -> Value:
     return Value(nodes.size(_size(size), dtype))
 
 
+def _arange(size: Any) -> Value:
+    """0, 1, ... up to a size, as i64."""
+    count = _size(size)
+    if isinstance(count, int) and count > MAX_ELEMENTS:
+        raise GraphValueError(located(f"arange: {count} elements are too many here"))
+    return Value(nodes.arange(count))
+
+
 def _convert(x: Any, dtype: Any) -> Value:
     return Value(lift(x)).astype(dtype)
 
@@ -289,6 +298,7 @@ _EXACT: Mapping[str, Callable[..., Any]] = {
     "scatter": _scatter,
     "contract": _contract,
     "size": _number_of,
+    "arange": _arange,
     "astype": _convert,
 }
 

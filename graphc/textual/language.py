@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 from graphc import nodes
@@ -28,7 +30,7 @@ from graphc.lifting import Symbolic, is_weak, lift_all
 from graphc.naming import unknown_name
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
-from graphc.textual.formulas import Formula, Function, dotted
+from graphc.textual.formulas import Formula, Function, dotted, excerpt
 from graphc.textual.functions import ATTRIBUTES, FUNCTIONS, METHODS, UNCHECKED
 from graphc.textual.limits import MAX_CALLS, MAX_INTEGER_BITS, MAX_SIZE_POWER, MAX_STEPS
 from graphc.types import Dim
@@ -91,7 +93,12 @@ class Language:
         Raises GraphNameError for an unknown name or function, GraphTypeError and GraphValueError as
         traced code would, GraphSyntaxError for what has no meaning here.
         """
-        return _Evaluation(self, formula, names).of(formula.tree)
+        try:
+            return _Evaluation(self, formula, names).of(formula.tree)
+        except RecursionError:
+            raise GraphValueError(
+                located(f"formula `{excerpt(formula.text)}`: functions nested too deeply")
+            ) from None
 
     def count(self, steps: int = 1) -> None:
         """GraphValueError where the file costs too much."""
@@ -178,8 +185,7 @@ class _Evaluation:
         raise unknown_name(f"formula `{self._excerpt()}`: unknown name", name, self.names)
 
     def _excerpt(self) -> str:
-        text = " ".join(self.formula.text.split())
-        return text if len(text) <= 60 else f"{text[:57]}..."
+        return excerpt(self.formula.text)
 
     def _declared(self, node: ast.expr) -> str | None:
         name = dotted(node)
@@ -343,11 +349,17 @@ class _Evaluation:
             callee = self.language.contractions[name]
             return self._guarded(node, name, lambda: callee(*args, **options))
         if op is None:
-            known = self.language.known_functions()
-            raise unknown_name(f"formula `{self._excerpt()}`: unknown function", name, known)
+            raise self._unknown_function(name)
         if options:
             raise self._fail(node, f"{name} takes no keywords")
         return self._elementwise(node, op, args)
+
+    def _unknown_function(self, name: str) -> GraphNameError:
+        close = get_close_matches(name, self.language.known_functions(), 1)
+        hint = f"; did you mean {close[0]!r}?" if close else "; state it in [functions] or [ops]"
+        return GraphNameError(
+            located(f"formula `{self._excerpt()}`: unknown function {name!r}{hint}")
+        )
 
     def _method(
         self, node: ast.Call, func: ast.Attribute, args: list[Operand], options: dict[str, Operand]
@@ -404,6 +416,7 @@ class _Evaluation:
             raise
         except (TypeError, ValueError, IndexError, ArithmeticError, MemoryError) as error:
             line = str(error).partition("\n")[0] or type(error).__name__
+            line = re.sub(r"^[\w.<>]+\(\) ", "", line)  # a function of ours, by its inner name
             kind = GraphTypeError if isinstance(error, TypeError) else GraphValueError
             raise kind(located(f"formula `{self._excerpt()}`: {name}: {line}")) from None
         if result is None or result is NotImplemented:

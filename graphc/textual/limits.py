@@ -5,7 +5,7 @@ Each limit is far above what a person writes and below what hurts a machine.
 
 MAX_BYTES = 64 << 20  # of the graph file itself
 MAX_ENTRIES = 500_000  # in one table
-MAX_STEPS = 3_000_000  # terms evaluated, functions expanded
+MAX_STEPS = 1_000_000  # terms evaluated, functions expanded
 MAX_FORMULA = 20_000  # characters of one formula
 MAX_NESTING = 100  # brackets and operators in one formula; containers and scopes
 MAX_CALLS = 50  # functions called inside functions

@@ -30,6 +30,7 @@ from graphc.ops.kinds import (
     Pad,
     Place,
     PrimitiveCall,
+    RangeParams,
     Reduction,
     Scatter,
     SizeParams,
@@ -88,6 +89,8 @@ class Speller:
             case Leaf() if isinstance(node.params, SizeParams):
                 size = self.size(node.params.size)
                 return Spelt(f"size({size}, '{node.type.dtype}')" if self.exact else size)
+            case Leaf() if isinstance(node.params, RangeParams):
+                return Spelt(f"arange({self.size(node.params.size)})")
         return self._other(node, operands)
 
     # -- elementwise -----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from graphc.errors import GraphTypeError
 from graphc.formula import ALIASES, CONSTANTS
 from graphc.ir import Container, Graph, Node
 from graphc.ops.elementwise import TABLE
-from graphc.ops.kinds import ConstantParams, Elementwise, InputParams, Leaf, SizeParams
+from graphc.ops.kinds import ConstantParams, Elementwise, InputParams, Leaf, RangeParams, SizeParams
 from graphc.textual import toml
 from graphc.textual.build import GENERATED
 from graphc.textual.containers import write_container
@@ -71,7 +71,10 @@ def write(graph: Graph, store: Store = lambda name, value: None) -> str:
     Raises GraphTypeError for a graph with a primitive, whose Python code no text can hold.
     """
     writer = _Writer(graph, store, _sizes(graph))
-    names = [node.name for node in graph.nodes if node.name]
+    uses = _uses(graph)
+    # A constant that nothing uses is not written, and its name hides nothing.
+    live = (node for node in graph.nodes if uses[node] or not isinstance(node.op, Leaf))
+    names = [node.name for node in (*graph.inputs, *live) if node.name]
     taken = set(names)
     writer.keys = {name: name for name in names if _speakable(name, taken)}
     for node in graph.inputs:
@@ -80,7 +83,7 @@ def write(graph: Graph, store: Store = lambda name, value: None) -> str:
         writer.add(_TABLES[node.params.role], key, quote(str(node.type)))
         writer.spelt[node] = Spelt(_as_formula(key))
     speller = Speller(True, lambda op: _op_key(writer, op), lambda size: _size(writer, size))
-    _nodes(writer, speller)
+    _nodes(writer, speller, uses)
     for name, node in graph.outputs:
         if node not in writer.spelt:
             writer.spelt[node] = _leaf(writer, speller, node)
@@ -174,13 +177,12 @@ def _op_key(writer: _Writer, op: Elementwise) -> str:
 # -- nodes -----------------------------------------------------------------------------------------
 
 
-def _nodes(writer: _Writer, speller: Speller) -> None:
+def _nodes(writer: _Writer, speller: Speller, uses: dict[Node, int]) -> None:
     """Every node that is no leaf, inlined into its user or with an entry of its own.
 
     `pending` are formulas that wait for their user: the nodes from the first to the last of them
     are contiguous in the graph's order, so a user that takes the last ones in order keeps it.
     """
-    uses = _uses(writer.graph)
     kept = {node for _, node in writer.graph.outputs}
     pending: list[Node] = []
 
@@ -238,11 +240,11 @@ def _operand(writer: _Writer, speller: Speller, node: Node) -> Spelt:
 
 
 def _leaf(writer: _Writer, speller: Speller, node: Node) -> Spelt:
-    """A constant's entry; a size is a node of its own, so that all its users share it."""
+    """A constant's entry; a size or a range is an entry too, so that its users share it."""
     key = writer.key(node.name)
     if isinstance(node.params, ConstantParams):
         writer.add("constants", key, _constant(writer, key, node))
-    elif isinstance(node.params, SizeParams):
+    elif isinstance(node.params, SizeParams | RangeParams):
         writer.add("nodes", key, quote(speller.formula(node, ()).text))
     else:
         raise GraphTypeError(f"dump: {node!r} is no input of the graph")

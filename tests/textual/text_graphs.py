@@ -114,7 +114,7 @@ def _arguments(draw: st.DrawFn, inputs: list[Node]) -> list[tuple[str, Container
     return [("all", Container("tuple", (), (leaves[0], inner)))]
 
 
-# -- one maker a kind: a node from the pool, or None where the pick does not fit ----------------------
+# -- one maker a kind: a node from the pool, or None where the pick does not fit ----------------
 
 
 def _pick(draw, pool, where=lambda node: True):
@@ -187,6 +187,8 @@ def _constant(draw, pool):
 def _size(draw, pool):
     if not any(N in node.type.shape for node in pool):
         return None
+    if draw(st.booleans()):
+        return nodes.arange(draw(st.sampled_from([N, N * 2 - 1])))
     return nodes.size(
         draw(st.sampled_from([N, N * 2 - 1, N * N, N // 2])), draw(st.sampled_from(["i64", "f64"]))
     )
