@@ -35,7 +35,7 @@ from graphc.textual.functions import FUNCTIONS
 from graphc.textual.language import Language
 from graphc.textual.limits import MAX_ENTRIES, MAX_NDIM, MAX_TYPE
 from graphc.textual.user_ops import read_op
-from graphc.types import parse_type, size_names
+from graphc.types import DTYPES, parse_type, size_names
 from graphc.values import Value
 
 # Keys that `dump` makes for values without a name; they name nothing.
@@ -343,6 +343,12 @@ def _result(document: Document, outputs: list[tuple[str, Node]]) -> Container | 
     return container
 
 
+def fitted(value: np.ndarray[Any, Any], node: Node) -> np.ndarray[Any, Any]:
+    """A value written as text in the dtype of its input: 0.5 may well be an f32."""
+    target = DTYPES[node.type.dtype]
+    return value.astype(target) if np.can_cast(value.dtype, target, "same_kind") else value
+
+
 def _example(document: Document, graph: Graph) -> dict[str, np.ndarray[Any, Any]]:
     example: dict[str, np.ndarray[Any, Any]] = {}
     known = {node.name: node for node in graph.inputs}
@@ -351,5 +357,5 @@ def _example(document: Document, graph: Graph) -> dict[str, np.ndarray[Any, Any]
             name = document.tables["names"].get(key, key)
             if name not in known:
                 raise unknown_name("[example]: no input", name, known)
-            example[name] = read_value(name, value, document.directory)
+            example[name] = fitted(read_value(name, value, document.directory), known[name])
     return example

@@ -1,0 +1,1 @@
+"""Looking inside a graph: printed, evaluated node by node, its gradients checked."""
