@@ -56,8 +56,8 @@ class Function:
     math: its spelling on Python floats, a template over {0}, {1}, ..., or None where there is none
         that agrees with NumPy at every double; the NumPy body is used then.
     infix: the Python operator, with its precedence (higher binds tighter), where there is one.
-    result: the dtype of the result: "same" as the promoted arguments, "float" (integers become f64),
-        "bool", or a dtype.
+    result: the dtype of the result: "same" as the promoted arguments, "float" (integers become
+        f64), "bool", or a dtype.
     ufunc: whether it takes `out=`.
     raises: whether the math spelling may raise where NumPy gives inf or nan.
     """
@@ -76,19 +76,23 @@ def _table(*functions: Function) -> Mapping[str, Function]:
     return {function.name: function for function in functions}
 
 
+# Sums with 0.0 turn -0.0 into 0.0, as NumPy's sign does, and keep NaN.
+_SIGN = "math.copysign(1.0, {0}) if {0} < 0.0 or {0} > 0.0 else {0} + 0.0"
+_HEAVISIDE = "0.0 if {0} < 0.0 else 1.0 if {0} > 0.0 else {1} if {0} == 0.0 else {0}"
+
 # Precedences follow Python: or 1, and 2, comparison 4, | 5, ^ 6, & 7, + 9, * 10, unary 11, ** 12.
 FUNCTIONS: Mapping[str, Function] = _table(
     Function("add", 2, "np.add", "{0} + {1}", ("+", 9)),
     Function("subtract", 2, "np.subtract", "{0} - {1}", ("-", 9)),
     Function("multiply", 2, "np.multiply", "{0} * {1}", ("*", 10)),
     Function("divide", 2, "np.divide", "{0} / {1}", ("/", 10), "float", raises=True),
-    Function("floor_divide", 2, "np.floor_divide", None, ("//", 10)),
-    Function("remainder", 2, "np.remainder", None, ("%", 10)),
+    Function("floor_divide", 2, "np.floor_divide", "{0} // {1}", ("//", 10), raises=True),
+    Function("remainder", 2, "np.remainder", "{0} % {1}", ("%", 10), raises=True),
     Function("fmod", 2, "np.fmod", "math.fmod({0}, {1})", raises=True),
     Function("power", 2, "np.power", "math.pow({0}, {1})", ("**", 12), raises=True),
     Function("negative", 1, "np.negative", "-{0}", ("-", 11)),
     Function("absolute", 1, "np.absolute", "abs({0})"),
-    Function("sign", 1, "np.sign", None),
+    Function("sign", 1, "np.sign", _SIGN),
     Function("square", 1, "np.square", "{0} * {0}"),
     Function("reciprocal", 1, "np.reciprocal", "1.0 / {0}", raises=True),
     Function("sqrt", 1, "np.sqrt", "math.sqrt({0})", None, "float", raises=True),
@@ -117,15 +121,15 @@ FUNCTIONS: Mapping[str, Function] = _table(
     Function("copysign", 2, "np.copysign", "math.copysign({0}, {1})", None, "float"),
     Function("logaddexp", 2, "np.logaddexp", None, None, "float"),
     Function("logaddexp2", 2, "np.logaddexp2", None, None, "float"),
-    Function("floor", 1, "np.floor", None),
-    Function("ceil", 1, "np.ceil", None),
-    Function("rint", 1, "np.rint", None, None, "float"),
-    Function("trunc", 1, "np.trunc", None),
-    Function("maximum", 2, "np.maximum", None),
-    Function("minimum", 2, "np.minimum", None),
-    Function("fmax", 2, "np.fmax", None),
-    Function("fmin", 2, "np.fmin", None),
-    Function("heaviside", 2, "np.heaviside", None, None, "float"),
+    Function("floor", 1, "np.floor", "math.copysign(math.floor({0}), {0})", raises=True),
+    Function("ceil", 1, "np.ceil", "math.copysign(math.ceil({0}), {0})", raises=True),
+    Function("rint", 1, "np.rint", "math.copysign(round({0}), {0})", None, "float", raises=True),
+    Function("trunc", 1, "np.trunc", "math.copysign(math.trunc({0}), {0})", raises=True),
+    Function("maximum", 2, "np.maximum", "{0} if {0} >= {1} or {0} != {0} else {1}"),
+    Function("minimum", 2, "np.minimum", "{0} if {0} <= {1} or {0} != {0} else {1}"),
+    Function("fmax", 2, "np.fmax", "{0} if {0} >= {1} or {1} != {1} else {1}"),
+    Function("fmin", 2, "np.fmin", "{0} if {0} <= {1} or {1} != {1} else {1}"),
+    Function("heaviside", 2, "np.heaviside", _HEAVISIDE, None, "float"),
     Function("less", 2, "np.less", "{0} < {1}", ("<", 4), "bool"),
     Function("less_equal", 2, "np.less_equal", "{0} <= {1}", ("<=", 4), "bool"),
     Function("greater", 2, "np.greater", "{0} > {1}", (">", 4), "bool"),
@@ -163,7 +167,7 @@ def symbols(expr: Expr) -> Iterator[str]:
 
 
 def rebuild(expr: Expr, leaf: Callable[[Expr], Expr]) -> Expr:
-    """The tree with every leaf replaced by `leaf(it)`. An op's tree is shallow; recursion is safe."""
+    """The tree with leaves replaced by `leaf(it)`. An op's tree is shallow: recursion is safe."""
     if not isinstance(expr, Apply):
         return leaf(expr)
     return Apply(expr.function, tuple(rebuild(arg, leaf) for arg in expr.args))

@@ -9,8 +9,9 @@ A body is in single-assignment form and in an order that runs: every Var is an i
 or the result of an earlier statement. Which values are fused, in which buffers they live and which
 names they bear is codegen's own decision (`codegen.plan`); a Program states only what is computed.
 
-Every statement carries `note`, the comment to print above it (equal notes of neighbouring statements
-are printed once), and `tag`, an opaque string for the source map (where the user declared it).
+Every statement carries `note`, the comment to print above it (equal notes of neighbouring
+statements are printed once), and `tag`, an opaque string for the source map (where the user
+declared it).
 A statement of `name` hints: names are what the user wrote (`layer1.W`, `lambda`), not identifiers.
 """
 
@@ -87,8 +88,8 @@ class Contract:
     """out[out_index] = sum over the indices that out lacks of the product of args[k][arg_index[k]].
 
     `extents` gives every index its size. Affine indices on an argument read windows (convolution);
-    affine indices on the output add into it, and positions no index reaches are zero. Where an index
-    expression would read outside an argument, the term is absent.
+    affine indices on the output add into it, and positions no index reaches are zero. Where an
+    index expression would read outside an argument, the term is absent.
     """
 
     out: Var
@@ -100,7 +101,9 @@ class Contract:
     tag: str = ""
 
 
-ReduceFunction = Literal["sum", "prod", "max", "min", "any", "all", "argmax", "argmin", "count_nonzero"]
+ReduceFunction = Literal[
+    "sum", "prod", "max", "min", "any", "all", "argmax", "argmin", "count_nonzero"
+]
 Scan = Literal["cumsum", "cumprod", "cummax", "cummin"]
 
 
@@ -260,9 +263,9 @@ class Leaf:
 class Tree:
     """A container of arrays.
 
-    kind "dict": keys are strings; "list", "tuple": keys are empty; "record": a named tuple whose class
-    is `Program.records[record]`; "namedtuple": a user's own named tuple, whose class is unknown to
-    the source: read by attribute, rebuilt by `_replace` on the argument it came from.
+    kind "dict": keys are strings; "list", "tuple": keys are empty; "record": a named tuple whose
+    class is `Program.records[record]`; "namedtuple": a user's own named tuple, whose class is
+    unknown to the source: read by attribute, rebuilt by `_replace` on the argument it came from.
     """
 
     kind: Literal["dict", "list", "tuple", "record", "namedtuple"]
@@ -303,11 +306,13 @@ class Entry:
 
     Each leaf of `params` is checked for dtype (converted where np.can_cast says "safe", Python
     numbers always) and for shape; `sizes` binds the named sizes; `equal` are pairs of sizes that
-    must agree, with the text of the error; all sizes must be >= 0.
+    must agree, with the text of the error; all sizes must be >= 0. Params named in `trusted` are
+    taken as they are (`saved`, as `forward` made it).
     """
 
     sizes: tuple[SizeRule, ...] = ()
     equal: tuple[tuple[Size, Size, str], ...] = ()
+    trusted: tuple[str, ...] = ()
 
 
 @record

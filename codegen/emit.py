@@ -1,0 +1,324 @@
+"""From planned steps to statements. What is fused, in place and called what is decided already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codegen.arrays import (
+    expression,
+    filled,
+    index_text,
+    span_text,
+    subscript,
+)
+from codegen.names import Names
+from codegen.plan.buffers import Buffers
+from codegen.plan.steps import (
+    Apply,
+    Assemble,
+    At,
+    Invoke,
+    Product,
+    Put,
+    Sheet,
+    Span,
+    Spread,
+    Step,
+    Value,
+    outs_of,
+)
+from codegen.plan.uses import Uses
+from codegen.printers import ATOM, UNARY, Printer, dtype_text
+from codegen.source import Assign, Blank, Block, Comment, Do, Source
+from codegen.types import Dim, Size, size_text
+
+_AUGMENTED = frozenset({"+", "-", "*", "/", "//", "%"})
+_COMMUTATIVE = frozenset({"add", "multiply"})
+
+
+@dataclass(slots=True)
+class Plan:
+    """The decisions about one function's values, each a list by the value's index."""
+
+    sheet: Sheet
+    uses: Uses
+    scale: list[int]
+    inline: list[bool]
+    buffers: Buffers
+    names: list[str]
+    scope: Names
+    scalar_mode: bool
+
+
+class Emitter:
+    """Writes the statements of one function's body."""
+
+    def __init__(self, plan: Plan, printer: Printer, loops: dict[str, str]) -> None:
+        self.plan = plan
+        self.printer = printer
+        # Loop variables by the name that stands for them in sizes; `printer.size` knows the dict.
+        self.loops = loops
+        self.sources: list[Source] = []
+        self._note = ""
+        self._notes: dict[int, tuple[str, ...]] = {}
+        self._seen: set[str] = set()
+        self._users = {
+            plan.names[value.index]
+            for value in plan.sheet.values
+            if value.keep and value.step is not None
+        }
+
+    def body(self) -> list[Source]:
+        """All statements, with their comments."""
+        printer, plan = self.printer, self.plan
+        inline, names = plan.inline, plan.names
+        text, level = printer.text, printer.level
+        for index, name in enumerate(names):
+            text[index] = name
+        for step in plan.sheet.steps:
+            index = step.out.index
+            if inline[index]:
+                text[index], level[index] = expression(printer, step)
+                self._carry_notes(step)
+                continue
+            self._comment(step)
+            self._statement(step)
+        return self.sources
+
+    # -- comments ----------------------------------------------------------------------------------
+
+    def _inherited(self, step: Step) -> tuple[str, ...]:
+        """The notes of what is written inside this step's expression."""
+        if not self._notes:
+            return ()
+        found: list[str] = []
+        for operand in step.operands:
+            if isinstance(operand, Value):
+                found.extend(self._notes.pop(operand.index, ()))
+        return tuple(found)
+
+    def _carry_notes(self, step: Step) -> None:
+        notes = self._inherited(step)
+        if step.note:
+            notes = (*notes, step.note)
+        if notes:
+            self._notes[step.out.index] = notes
+
+    def _comment(self, step: Step) -> None:
+        """The notes that the group of statements before does not bear already."""
+        notes = self._inherited(step)
+        if step.note:
+            notes = (*notes, step.note)
+        new = [note for note in dict.fromkeys(notes) if note != self._note]
+        if not new:
+            return
+        if self.sources:
+            self.sources.append(Blank())
+        for note in new:
+            self.sources.append(Comment(note, step.tag))
+        self._note = notes[-1]
+
+    def _type_comment(self, step: Step, name: str) -> str:
+        """The type of a user's array, where its name is bound first."""
+        out = step.out
+        if len(out.shape) < 2 or name in self._seen:
+            return ""
+        self._seen.add(name)
+        if name not in self._users:
+            return ""
+        return f"{out.dtype}[{', '.join(size_text(size) for size in out.shape)}]"
+
+    # -- statements --------------------------------------------------------------------------------
+
+    def _statement(self, step: Step) -> None:
+        if isinstance(step, Apply | Product):
+            self._compute(step)
+        elif isinstance(step, Put):
+            self._put(step)
+        elif isinstance(step, Assemble) and step.operands:
+            self._assemble(step)
+        elif isinstance(step, Spread):
+            self._spread(step)
+        elif isinstance(step, Invoke) and len(step.outs) > 1:
+            names = [self._target(out) for out in outs_of(step)]
+            self._assign(step, ", ".join(names), expression(self.printer, step)[0])
+        else:
+            value = expression(self.printer, step)[0]
+            self._assign(step, self.plan.names[step.out.index], value)
+
+    def _target(self, out: Value) -> str:
+        return self.plan.names[out.index] if self.plan.uses.count(out) else "_"
+
+    def _assign(self, step: Step, target: str, value: str, operator: str = "=") -> None:
+        comment = self._type_comment(step, target) if operator == "=" else ""
+        self.sources.append(Assign(target, value, operator, comment, step.tag))
+
+    def _compute(self, step: Apply | Product) -> None:
+        """A new array, or one in the place of an operand or of dead storage."""
+        index = step.out.index
+        name = self.plan.names[index]
+        place = self.plan.buffers.inplace[index]
+        if place is not None and isinstance(step, Apply):
+            self._in_place(step, name, place)
+            return
+        spare = self.plan.buffers.reused[index]
+        if spare is None:
+            self._assign(step, name, expression(self.printer, step)[0])
+            return
+        where = self.plan.names[spare.index]
+        if isinstance(step, Apply):
+            self._assign(step, name, self._with_out(step, where))
+            return
+        a, b = (self.printer.operand(operand) for operand in step.operands)
+        self._assign(step, name, f"np.matmul({a}, {b}, out={where})")
+
+    def _with_out(self, step: Apply, where: str) -> str:
+        return self.printer.call(step.function, step, f"out={where}")
+
+    def _in_place(self, step: Apply, name: str, place: Value) -> None:
+        """`h += b` where it reads so, else `np.tanh(h, out=h)`."""
+        where = self.plan.names[place.index]
+        if where != name:
+            self._assign(step, name, self._with_out(step, where))
+            return
+        infix = step.function.infix
+        if infix is not None and infix[0] in _AUGMENTED and len(step.operands) == 2:
+            a, b = step.operands
+            if a is place:
+                self._assign(step, name, self.printer.argument(step, 1), f"{infix[0]}=")
+                return
+            if b is place and step.function.name in _COMMUTATIVE:
+                self._assign(step, name, self.printer.argument(step, 0), f"{infix[0]}=")
+                return
+        self.sources.append(Do(self._with_out(step, name), step.tag))
+
+    # -- writing into arrays -----------------------------------------------------------------------
+
+    def _put(self, step: Put) -> None:
+        """Integer-array indexing on the left side."""
+        printer, out = self.printer, step.out
+        name = self.plan.names[out.index]
+        place = self.plan.buffers.inplace[out.index]
+        value, *indices = step.operands
+        if step.based:
+            base = indices.pop()
+            if place is None:
+                self._assign(step, name, f"{printer.operand(base, ATOM)}.copy()")
+            elif self.plan.names[place.index] != name:
+                self._assign(step, name, self.plan.names[place.index])
+        else:
+            self._assign(step, name, filled(printer, out, 0))
+        text, level = printer.operand(value), ATOM
+        if isinstance(value, Value):
+            level = printer.level[value.index]
+        region = index_text(printer, step.pattern, indices)
+        if step.mode == "set":
+            self.sources.append(Assign(f"{name}[{region}]", text, "=", tag=step.tag))
+        elif step.unique:
+            operator = "+="
+            if level == UNARY and text[0] == "-":
+                operator, text = "-=", text[1:]
+            self.sources.append(Assign(f"{name}[{region}]", text, operator, tag=step.tag))
+        else:
+            self.sources.append(Do(self._add_at(step, name, region, text), step.tag))
+
+    def _add_at(self, step: Put, name: str, region: str, value: str) -> str:
+        """Addition at positions that may repeat. Rows are added as flat elements, for which NumPy
+        is five times faster."""
+        added, index = step.operands[0], step.operands[1]
+        assert isinstance(added, Value)
+        assert isinstance(index, Value)
+        rows = len(step.out.shape) == 2 and step.pattern == (True, False)
+        fresh = self.plan.buffers.inplace[step.out.index] is None
+        if (
+            rows
+            and fresh
+            and len(index.shape) == 1
+            and added.shape == (*index.shape, step.out.shape[1])
+        ):
+            width = self.printer.size(step.out.shape[1])
+            flat = f"({self.printer.operand(index, ATOM)}[:, None] * {width} + np.arange({width}))"
+            source = self.printer.operand(added, ATOM)
+            return f"np.add.at({name}.reshape(-1), {flat}.reshape(-1), {source}.reshape(-1))"
+        where = f"({region})" if ", " in region or ":" in region else region
+        if ":" in region:
+            where = f"np.s_[{region}]"
+        return f"np.add.at({name}, {where}, {value})"
+
+    def _assemble(self, step: Assemble) -> None:
+        """Concatenation where it is one, else region by region."""
+        printer, name = self.printer, self.plan.names[step.out.index]
+        joined = _joined(printer, step)
+        if joined:
+            self._assign(step, name, joined)
+            return
+        self._assign(step, name, filled(printer, step.out, step.fill, step.exhaustive))
+        operator = "+=" if step.add else "="
+        for region, part in zip(step.regions, step.operands, strict=True):
+            target = f"{name}[{subscript(printer, region)}]"
+            value = printer.operand(part)
+            self.sources.append(Assign(target, value, operator, tag=step.tag))
+
+    def _spread(self, step: Spread) -> None:
+        """Windows added into an array: a loop over the offsets inside a window."""
+        printer, name = self.printer, self.plan.names[step.out.index]
+        self._assign(step, name, filled(printer, step.out, 0))
+        variables: dict[str, str] = {}
+        headers: list[str] = []
+        for loop, extent in step.loops:
+            variable = self.plan.scope.fresh(loop)
+            variables[loop] = variable
+            self.loops[f"<{variable}>"] = variable
+            headers.append(f"for {variable} in range({printer.size(extent)}):")
+        entries = []
+        for (terms, offset, stride, size), length in zip(step.target, step.out.shape, strict=True):
+            start: Size = offset
+            for loop, coefficient in terms:
+                start = start + Dim.named(f"<{variables[loop]}>") * coefficient
+            if stride:
+                entries.append(span_text(printer, Span(start, size, stride, length)))
+            else:
+                entries.append(printer.size(start))
+        picks = [":" if loop is None else variables[loop] for loop in step.source]
+        while picks[-1] == ":":
+            picks.pop()
+        part = f"{printer.operand(step.operands[0], ATOM)}[{', '.join(picks)}]"
+        body: list[Source] = [Assign(f"{name}[{', '.join(entries)}]", part, "+=", tag=step.tag)]
+        for header in reversed(headers):
+            body = [Block(header, body, step.tag)]
+        self.sources.extend(body)
+
+
+def _joined(printer: Printer, step: Assemble) -> str:
+    """`np.concatenate` or `np.array`, where the parts follow one another along one axis."""
+    if not step.exhaustive or step.add:
+        return ""
+    out = step.out
+    parts = [part for part in step.operands if isinstance(part, Value)]
+    texts = [printer.operand(part) for part in parts]
+    axes = {
+        axis
+        for region in step.regions
+        for axis, entry in enumerate(region)
+        if not (isinstance(entry, Span) and entry.size == entry.length)
+    }
+    if len(axes) > 1 or len(parts) < 2:
+        return ""
+    axis = axes.pop() if axes else 0
+    position: Size = 0
+    for region, part in zip(step.regions, parts, strict=True):
+        entry = region[axis]
+        if isinstance(entry, At) or entry.start != position or entry.step != 1:
+            return ""
+        position = position + entry.size
+        region_shape = tuple(e.size for e in region if isinstance(e, Span))
+        if part.shape and part.shape != region_shape:
+            return ""
+    if all(not part.shape for part in parts) and position == len(parts):
+        if len(out.shape) != 1:
+            return ""
+        dtype = "" if out.dtype == "f64" else f", {dtype_text(out.dtype)}"
+        return f"np.array([{', '.join(texts)}]{dtype})"
+    if any(not part.shape for part in parts) or any(p.dtype != out.dtype for p in parts):
+        return ""
+    return f"np.concatenate(({', '.join(texts)}), axis={axis})"

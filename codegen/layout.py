@@ -1,0 +1,130 @@
+"""Breaking one long line of Python as a person would: at the outermost bracket that helps.
+
+It works on the text of one statement, whose brackets are balanced and which contains no line break.
+"""
+
+from __future__ import annotations
+
+WIDTH = 88
+_OPEN = {"(": ")", "[": "]", "{": "}"}
+_CLOSE = frozenset(")]}")
+# Loosest first: a long expression is broken at its loosest operators.
+_OPERATORS = (
+    (" if ", " else "),
+    (" or ",),
+    (" and ",),
+    (" < ", " <= ", " > ", " >= ", " == ", " != ", " is "),
+    (" | ",),
+    (" & ",),
+    (" + ", " - "),
+    (" * ", " / ", " // ", " % ", " @ "),
+)
+
+
+def wrap(text: str, indent: int) -> list[str]:
+    """The statement's lines, each indented, none wider than WIDTH where a break allows it."""
+    pad = " " * indent
+    if len(text) + indent <= WIDTH:
+        return [pad + text]
+    pairs = _outer_brackets(text)
+    if not pairs:
+        return _parenthesise(text, indent)
+    start, end = max(pairs, key=lambda pair: pair[1] - pair[0])
+    head, body, tail = text[: start + 1], text[start + 1 : end], text[end:]
+    too_wide = len(head) + indent > WIDTH or len(tail) + indent > WIDTH
+    if too_wide or _loosest(text[_value_start(text) :]) is not None:
+        return _parenthesise(text, indent)
+    return [pad + head, *_inside(body, indent + 4), *wrap(tail, indent)]
+
+
+def _inside(body: str, indent: int) -> list[str]:
+    """The content of a bracket: on one line if it fits, else one item or one operand a line."""
+    pad = " " * indent
+    items = _split(body, (", ",))
+    if len(body) + indent <= WIDTH:
+        return [pad + body]
+    if len(items) > 1:
+        parts = [item.removesuffix(",") for item in items]
+        return [line for part in parts for line in _with_comma(wrap(part, indent))]
+    operators = _loosest(body)
+    if operators is None:
+        return wrap(body, indent)
+    return [line for part in _split(body, operators) for line in wrap(part, indent)]
+
+
+def _with_comma(lines: list[str]) -> list[str]:
+    return [*lines[:-1], lines[-1] + ","]
+
+
+def _parenthesise(text: str, indent: int) -> list[str]:
+    """`name = (` the value, broken at its loosest operators, `)`; else the text itself."""
+    pad = " " * indent
+    start = _value_start(text)
+    target, value = text[:start], text[start:]
+    operators = _loosest(value)
+    if operators is None or (not target and not text.startswith("(")):
+        return [pad + text]
+    parts = [line for part in _split(value, operators) for line in wrap(part, indent + 4)]
+    return [f"{pad}{target}(", *parts, f"{pad})"]
+
+
+def _value_start(text: str) -> int:
+    """Where the value of an assignment or a return begins; 0 for a bare expression."""
+    if text.startswith("return "):
+        return len("return ")
+    depth = 0
+    for position, char in enumerate(text):
+        if char in _OPEN:
+            depth += 1
+        elif char in _CLOSE:
+            depth -= 1
+        elif depth == 0 and text.startswith("= ", position) and text[position - 1] not in "=!<>":
+            return position + 2
+    return 0
+
+
+def _outer_brackets(text: str) -> list[tuple[int, int]]:
+    """The positions of the outermost bracket pairs."""
+    pairs: list[tuple[int, int]] = []
+    depth = start = 0
+    for position, char in enumerate(text):
+        if char in _OPEN:
+            if depth == 0:
+                start = position
+            depth += 1
+        elif char in _CLOSE:
+            depth -= 1
+            if depth == 0 and position > start + 1:
+                pairs.append((start, position))
+    return pairs
+
+
+def _loosest(text: str) -> tuple[str, ...] | None:
+    """The loosest-binding operators that occur outside brackets."""
+    for operators in _OPERATORS:
+        if len(_split(text, operators)) > 1:
+            return operators
+    return None
+
+
+def _split(text: str, separators: tuple[str, ...]) -> list[str]:
+    """Cut outside brackets: after a comma, before an operator."""
+    parts: list[str] = []
+    depth = start = position = 0
+    while position < len(text):
+        char = text[position]
+        if char in _OPEN:
+            depth += 1
+        elif char in _CLOSE:
+            depth -= 1
+        elif depth == 0 and char in " ,":
+            for separator in separators:
+                if text.startswith(separator, position):
+                    cut = position + 1
+                    parts.append(text[start:cut].rstrip(" "))
+                    start = cut + (1 if char == "," else 0)
+                    position = start - 1
+                    break
+        position += 1
+    parts.append(text[start:])
+    return [part for part in parts if part]

@@ -1,0 +1,37 @@
+"""From source to a module whose lines tracebacks, pdb and inspect can show."""
+
+from __future__ import annotations
+
+import linecache
+import zlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from codegen.generate import Generated
+
+
+def load(generated: Generated, callables: Mapping[str, Any] | None = None) -> ModuleType:
+    """The module of an emitted source. callables: what `Call` statements call by a bare name."""
+    if callables is None and generated.program is not None:
+        callables = generated.program.callables
+    return load_source(generated.source, generated.name, callables or {}, generated.constants)
+
+
+def load_source(
+    source: str,
+    name: str,
+    callables: Mapping[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> ModuleType:
+    """Run a module's source. Its file name is made of its name and its content."""
+    filename = f"<graphc {name} {zlib.crc32(source.encode()):08x}>"
+    # A cache entry of one function is read when someone asks for a line, and never checked for age.
+    linecache.cache[filename] = (lambda: source,)
+    module = ModuleType(name, source.partition('"""')[2].partition('"""')[0])
+    module.__file__ = filename
+    module.__dict__.update(callables or {})
+    module.__dict__.update(constants or {})
+    exec(compile(source, filename, "exec"), module.__dict__)
+    return module

@@ -1,0 +1,170 @@
+"""Where values live: which step works in the storage of a value that is dead by then.
+
+A step may write into an operand's storage where that is this function's own, of the same type, and
+read by nothing later; or into other dead storage of its type. Small arrays are not worth the care.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codegen.plan.steps import (
+    LARGE,
+    Apply,
+    Invoke,
+    Look,
+    Product,
+    Put,
+    Sheet,
+    Step,
+    Take,
+    Value,
+)
+from codegen.plan.uses import Uses
+from codegen.program import Broadcast
+
+FOREVER = 1 << 60
+
+
+@dataclass(slots=True)
+class Buffers:
+    """root: the value whose storage a value shows (itself, unless it is a view).
+
+    owned: for a root, whether its storage was made in this function, for it alone.
+    inplace: for a value, the operand in whose storage it is computed, if any.
+    reused: for a value, the dead value in whose storage it is put, if any.
+    """
+
+    root: list[Value]
+    owned: list[bool]
+    inplace: list[Value | None]
+    reused: list[Value | None]
+
+
+def buffers(
+    sheet: Sheet, uses: Uses, inline: list[bool], scale: list[int], callables: frozenset[str]
+) -> Buffers:
+    """The storage of every value."""
+    count = len(sheet.values)
+    plan = Buffers(list(sheet.values), [False] * count, [None] * count, [None] * count)
+    for step in sheet.steps:
+        _claim(step, plan, callables)
+    last_read, dying = _last_reads(sheet, uses, inline, plan, scale)
+    free: dict[tuple[str, object], list[Value]] = {}
+    for position, step in enumerate(sheet.steps):
+        out = step.out
+        if inline[out.index]:
+            continue
+        if isinstance(step, Put) or (
+            scale[out.index] == LARGE and isinstance(step, Apply | Product)
+        ):
+            place = _place(step, plan, last_read, position, inline)
+            if place is not None:
+                plan.inplace[out.index] = place
+            elif not isinstance(step, Put) and _takes_out(step):
+                spare = free.get((out.dtype, out.shape))
+                if spare:
+                    plan.reused[out.index] = spare.pop()
+        for dead in dying.get(position, ()):
+            if not _taken(dead, step, plan):
+                free.setdefault((dead.dtype, dead.shape), []).append(dead)
+    return plan
+
+
+def _claim(step: Step, plan: Buffers, callables: frozenset[str]) -> None:
+    """Who owns what a step makes."""
+    out = step.out
+    source = step.operands[0] if step.operands else None
+    if isinstance(step, Look):
+        if not isinstance(source, Value) or (isinstance(step.kind, Broadcast) and not source.shape):
+            plan.owned[out.index] = True
+        else:
+            plan.root[out.index] = plan.root[source.index]
+    elif isinstance(step, Take) and not any(
+        isinstance(index, Value) and index.shape for index in step.operands[1:]
+    ):
+        # Indexed by numbers only, NumPy gives a view.
+        assert isinstance(source, Value)
+        plan.root[out.index] = plan.root[source.index]
+    elif isinstance(step, Invoke):
+        for made in step.outs:
+            plan.owned[made.index] = step.function not in callables
+    else:
+        plan.owned[out.index] = True
+
+
+def _last_reads(
+    sheet: Sheet, uses: Uses, inline: list[bool], plan: Buffers, scale: list[int]
+) -> tuple[list[int], dict[int, list[Value]]]:
+    """For each root, the position of the last statement that reads its storage; and which large
+    roots die where."""
+    last = [-1] * len(sheet.values)
+    when = [-1] * len(sheet.values)
+    for value in sheet.values:
+        if uses.returned[value.index]:
+            last[plan.root[value.index].index] = FOREVER
+    for position in range(len(sheet.steps) - 1, -1, -1):
+        step = sheet.steps[position]
+        out = step.out
+        # An inlined step reads its operands where its reader stands.
+        at = when[out.index] if inline[out.index] else position
+        for operand in step.operands:
+            if isinstance(operand, Value):
+                index = operand.index
+                when[index] = max(when[index], at)
+                root = plan.root[index].index
+                last[root] = max(last[root], at)
+    dying: dict[int, list[Value]] = {}
+    for value in sheet.values:
+        index = value.index
+        stored = plan.root[index] is value and plan.owned[index] and not inline[index]
+        if stored and scale[index] == LARGE and 0 <= last[index] < FOREVER:
+            dying.setdefault(last[index], []).append(value)
+    return last, dying
+
+
+def _place(
+    step: Step, plan: Buffers, last_read: list[int], position: int, inline: list[bool]
+) -> Value | None:
+    """The operand in whose storage the step may be computed; an unnamed one rather than a named."""
+    if isinstance(step, Product):
+        return None
+    if isinstance(step, Apply) and not step.function.ufunc:
+        return None
+    out = step.out
+    candidates = step.operands[-1:] if isinstance(step, Put) and step.based else step.operands
+    if isinstance(step, Put) and not step.based:
+        return None
+    best: Value | None = None
+    for operand in candidates:
+        if not isinstance(operand, Value) or operand.shape != out.shape:
+            continue
+        index = operand.index
+        if operand.dtype != out.dtype or plan.root[index] is not operand or not plan.owned[index]:
+            continue
+        if last_read[index] > position or operand.step is None or inline[index]:
+            continue
+        if isinstance(step, Put) and _overlaps(step, operand, plan):
+            continue
+        if best is None or (best.keep and not operand.keep):
+            best = operand
+    return best
+
+
+def _overlaps(step: Put, base: Value, plan: Buffers) -> bool:
+    """Whether what is added shows the storage that it is added to."""
+    return any(
+        isinstance(operand, Value) and plan.root[operand.index] is base
+        for operand in step.operands[:-1]
+    )
+
+
+def _takes_out(step: Step) -> bool:
+    if isinstance(step, Apply):
+        return step.function.ufunc and step.function.numpy.startswith("np.")
+    return isinstance(step, Product)
+
+
+def _taken(dead: Value, step: Step, plan: Buffers) -> bool:
+    """Whether the step that reads a value last also takes its storage over."""
+    return plan.inplace[step.out.index] is dead

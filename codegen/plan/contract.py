@@ -1,0 +1,441 @@
+"""Contractions as what NumPy does fast: matrix products, sums, products with broadcasting.
+
+A contraction is the sum of a product of factors. Indices of one factor alone are summed at once;
+then factors are multiplied two by two, cheapest first. Two factors are a matrix product where they
+share a summed index, else an elementwise product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from codegen.expr import FUNCTIONS, Extent, Number
+from codegen.infer import promote
+from codegen.plan.shapes import broadcast, full
+from codegen.plan.steps import (
+    Apply,
+    At,
+    Einsum,
+    Fold,
+    Index,
+    Invoke,
+    Look,
+    Operand,
+    Product,
+    Same,
+    Sheet,
+    Span,
+    Value,
+    Window,
+)
+from codegen.plan.windows import Extents, Factor, read, target, write
+from codegen.program import Broadcast, Contract, Options, Reshape, Transpose
+from codegen.types import Size, product, substitute
+
+# The size that the cost of a pair assumes for a named size of which nothing is known.
+_ASSUMED = 64
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def contract(sheet: Sheet, statement: Contract, args: list[Value], options: Options) -> Value:
+    """The steps of a contraction; its result."""
+    extents = dict(statement.extents)
+    first_new = len(sheet.values)
+    factors = [
+        read(sheet, value, indices, extents)
+        for value, indices in zip(args, statement.arg_index, strict=True)
+    ]
+    out = statement.out
+    bare = [index.index for index in statement.out_index]
+    plain = None not in bare and len(set(bare)) == len(bare)
+    if plain:
+        names = tuple(str(name) for name in bare)
+        result = _multiply_all(sheet, factors, names, extents, out.type.dtype, options)
+        if result.shape != out.type.shape:
+            result = sheet.look(result, Broadcast(out.type.shape), out.type.shape)
+    else:
+        to = target(statement.out_index, extents, dict(options.sizes))
+        result = _multiply_all(sheet, factors, to.names, extents, out.type.dtype, options)
+        result = write(sheet, result, statement.out_index, out.type.shape, extents, to)
+    if result.index < first_new:
+        result = sheet.look(result, Same(), result.shape)
+    result.hint, result.keep = out.name, out.keep_name
+    return result
+
+
+def _multiply_all(
+    sheet: Sheet,
+    factors: list[Factor],
+    names: tuple[str, ...],
+    extents: Extents,
+    dtype: str,
+    options: Options,
+) -> Value:
+    """The sum over all indices but `names` of the product of factors, with axes `names`."""
+    numbers = _numbers(extents, options)
+    absent = set(extents).difference(names, *(factor.names for factor in factors))
+    scalars = [factor.value for factor in factors if not factor.names]
+    factors = [factor for factor in factors if factor.names]
+    while len(factors) > 1:
+        i, j = _cheapest(factors, names, numbers)
+        rest = [factor for k, factor in enumerate(factors) if k not in (i, j)]
+        keep = set(names).union(*(factor.names for factor in rest))
+        order = names if not rest else ()
+        combined = _combine(sheet, factors[i], factors[j], keep, order, extents, dtype)
+        if combined.names:
+            factors = [*rest, combined]
+        else:
+            factors = rest
+            scalars.append(combined.value)
+    if factors:
+        last = _sum_out(sheet, factors[0], set(names), extents, dtype)
+        if last.names:
+            result = _arrange(sheet, last, names, extents)
+        else:
+            scalars.insert(0, last.value)
+    if not factors or not last.names:
+        result = scalars.pop(0) if scalars else _one(sheet)
+    for scalar in scalars:
+        result = _times(sheet, result, scalar)
+    for name in extents:
+        if name in absent:
+            # The sum over an index that nothing mentions counts its values.
+            result = _times(sheet, result, Extent(extents[name]))
+    shape = tuple(extents[name] for name in names)
+    if result.shape != shape:
+        result = sheet.look(result, Broadcast(shape), shape)
+    return _cast(sheet, result, dtype)
+
+
+def _numbers(extents: Extents, options: Options) -> Mapping[str, int]:
+    """An estimate of every extent."""
+    expected = dict(options.sizes)
+    numbers: dict[str, int] = {}
+    for name, size in extents.items():
+        known = size
+        if not isinstance(size, int):
+            assumed = {n: expected.get(n, _ASSUMED) for n in size.names}
+            known = substitute(size, assumed)
+        numbers[name] = known if isinstance(known, int) else _ASSUMED
+    return numbers
+
+
+def _cheapest(
+    factors: list[Factor], names: tuple[str, ...], numbers: Mapping[str, int]
+) -> tuple[int, int]:
+    """The pair of factors whose product costs least, then whose result is smallest."""
+    best: tuple[int, int, int, int] | None = None
+    for i, a in enumerate(factors):
+        for j in range(i + 1, len(factors)):
+            b = factors[j]
+            others = set(names).union(
+                *(factor.names for k, factor in enumerate(factors) if k not in (i, j))
+            )
+            union = dict.fromkeys((*a.names, *b.names))
+            cost = size = 1
+            for name in union:
+                cost *= numbers[name]
+                size *= numbers[name] if name in others else 1
+            found = (cost, size, i, j)
+            best = found if best is None else min(best, found)
+    assert best is not None
+    return best[2], best[3]
+
+
+# -- one pair --------------------------------------------------------------------------------------
+
+
+def _combine(
+    sheet: Sheet,
+    a: Factor,
+    b: Factor,
+    keep: set[str],
+    order: tuple[str, ...],
+    extents: Extents,
+    dtype: str,
+) -> Factor:
+    """The product of two factors, summed over what nobody needs, in `order` where it is given."""
+    a = _sum_out(sheet, a, keep | set(b.names), extents, dtype)
+    b = _sum_out(sheet, b, keep | set(a.names), extents, dtype)
+    summed = [name for name in a.names if name in b.names and name not in keep]
+    if not summed:
+        return _outer(sheet, a, b, order, dtype)
+    a = Factor(_cast(sheet, a.value, dtype), a.names)
+    b = Factor(_cast(sheet, b.value, dtype), b.names)
+    batch = [name for name in a.names if name in b.names and name in keep]
+    mine = [name for name in a.names if name not in b.names]
+    yours = [name for name in b.names if name not in a.names]
+    if not mine and not yours:
+        return _inner(sheet, a, b, batch, summed, order, extents, dtype)
+    wanted = [name for name in order if name in a.names or name in b.names]
+    lead, left, right = _split_order(wanted, batch, mine, yours)
+    if (left and left[0] in yours) or (not left and right and right[0] in mine):
+        a, b = b, a
+    return _matmul(sheet, a, b, lead, left, right, summed, extents, dtype)
+
+
+def _split_order(
+    wanted: list[str], batch: list[str], mine: list[str], yours: list[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """The result's indices as (lead, rows, columns) of a stack of matrices.
+
+    Best is the wanted order itself, with a lead of all batch indices and perhaps some of one side
+    (a broadcast stack); else batch, mine, yours, to be transposed afterwards.
+    """
+    for cut in range(len(wanted) + 1):
+        lead, rest = wanted[:cut], wanted[cut:]
+        if not set(batch) <= set(lead):
+            continue
+        sides = [name in mine for name in rest]
+        turns = sum(sides[k] != sides[k - 1] for k in range(1, len(sides)))
+        extra = [name in mine for name in lead if name not in batch]
+        one_side = all(side == extra[0] for side in extra) if extra else True
+        # A side that has lent its leading indices must have rows or columns left.
+        if turns <= 1 and one_side and (not extra or (extra[0] in sides and len(set(sides)) == 2)):
+            middle = next((k for k in range(1, len(sides)) if sides[k] != sides[0]), len(sides))
+            if middle == len(sides) and not sides:
+                continue
+            return lead, rest[:middle], rest[middle:]
+    return batch, mine, yours
+
+
+def _matmul(
+    sheet: Sheet,
+    a: Factor,
+    b: Factor,
+    lead: list[str],
+    left: list[str],
+    right: list[str],
+    summed: list[str],
+    extents: Extents,
+    dtype: str,
+) -> Factor:
+    """a[lead, left, summed] @ b[lead, summed, right]."""
+    if isinstance(a.value.step, Look) and isinstance(a.value.step.kind, Window):
+        # Windows are copied anyway: let the other side keep its order.
+        summed = [name for name in b.names if name in summed]
+    # NumPy multiplies a stack of matrices by one matrix without any reshape.
+    stack = [*lead, *left, *summed]
+    if not lead and len(left) > 1 and len(summed) == 1 and list(a.names) == stack:
+        lead, left = left[:-1], left[-1:]
+        x = a.value
+    else:
+        x = _grouped(sheet, a, lead, left, summed, extents)
+    y = _grouped(sheet, b, lead, summed, right, extents)
+    # A side without indices of its own is a vector; beside a stack it needs an axis.
+    row = bool(lead) and not left
+    column = bool(lead) and not right and y.shape[:-1] != ()
+    if row:
+        x = _new_axis(sheet, x, len(x.shape) - 1)
+    if column:
+        y = _new_axis(sheet, y, len(y.shape))
+    lead_shape = tuple(extents[name] for name in lead)
+    rows = () if not left and not row else (1 if row else product(_sizes(left, extents)),)
+    columns = (
+        () if not right and not column else (1 if column else product(_sizes(right, extents)),)
+    )
+    shape = (*lead_shape, *rows, *columns)
+    result = sheet.add(Product(sheet.value(dtype, shape), (x, y), sheet.note, sheet.tag))
+    names = (*lead, *left, *right)
+    final = tuple(extents[name] for name in names)
+    if row or column:
+        at = len(lead_shape) if row else len(shape) - 1
+        entries: list[At | Span | None] = [
+            At(0) if axis == at else full(size) for axis, size in enumerate(shape)
+        ]
+        shape = shape[:at] + shape[at + 1 :]
+        result = sheet.look(result, Index(tuple(entries)), shape)
+    if shape != final:
+        result = sheet.look(result, Reshape(final), final)
+    return Factor(result, names)
+
+
+def _new_axis(sheet: Sheet, value: Value, axis: int) -> Value:
+    entries: list[At | Span | None] = [full(size) for size in value.shape]
+    entries.insert(axis, None)
+    shape = (*value.shape[:axis], 1, *value.shape[axis:])
+    return sheet.look(value, Index(tuple(entries)), shape)
+
+
+def _grouped(
+    sheet: Sheet,
+    factor: Factor,
+    lead: list[str],
+    first: list[str],
+    second: list[str],
+    extents: Extents,
+) -> Value:
+    """The factor with axes (lead..., first merged, second merged); leading axes it lacks are left
+    out where they come first, else they have size 1."""
+    value, names = factor
+    own_lead = [name for name in lead if name in names]
+    groups = [[name] for name in own_lead]
+    groups += [group for group in (first, second) if group]
+    value = _merge(sheet, value, list(names), groups, extents)
+    missing = [name not in names for name in lead]
+    while missing and missing[0]:
+        missing.pop(0)
+    if any(missing):
+        entries: list[At | Span | None] = []
+        shape = list(value.shape)
+        result_shape: list[object] = []
+        for absent in missing:
+            entries.append(None if absent else full(shape[0]))
+            result_shape.append(1 if absent else shape.pop(0))
+        entries.extend(full(size) for size in shape)
+        value = sheet.look(value, Index(tuple(entries)), (*result_shape, *shape))  # type: ignore[arg-type]
+    return value
+
+
+def _merge(
+    sheet: Sheet, value: Value, names: list[str], groups: list[list[str]], extents: Extents
+) -> Value:
+    """One axis a group. Groups that lie together are merged where they lie, then moved: no copy."""
+    merged = tuple(product(_sizes(group, extents)) for group in groups)
+    present = _groups_in_place(names, groups)
+    if present:
+        shape = tuple(product(_sizes(group, extents)) for group in present)
+        if shape != value.shape:
+            value = sheet.look(value, Reshape(shape), shape)
+        axes = tuple(present.index(group) for group in groups)
+        return _transpose(sheet, value, axes)
+    flat = [name for group in groups for name in group]
+    value = _transpose(sheet, value, tuple(names.index(name) for name in flat))
+    if merged != value.shape:
+        value = sheet.look(value, Reshape(merged), merged)
+    return value
+
+
+def _groups_in_place(names: list[str], groups: list[list[str]]) -> list[list[str]]:
+    """The groups in the order in which they lie in `names`; empty where one is scattered."""
+    found: list[list[str]] = []
+    position = 0
+    while position < len(names):
+        group = next((g for g in groups if g[0] == names[position]), None)
+        if group is None or names[position : position + len(group)] != group:
+            return []
+        found.append(group)
+        position += len(group)
+    return found
+
+
+def _outer(sheet: Sheet, a: Factor, b: Factor, order: tuple[str, ...], dtype: str) -> Factor:
+    """The product with broadcasting: no index is summed."""
+    union = list(dict.fromkeys((*a.names, *b.names)))
+    names = tuple([n for n in order if n in union] if order else union)
+    x = _aligned(sheet, a, names)
+    y = x if b == a else _aligned(sheet, b, names)
+    shape = broadcast((x.shape, y.shape))
+    common = promote((x.dtype, y.dtype))
+    square = x is y and common != "bool"
+    function = FUNCTIONS["square" if square else "multiply"]
+    operands: tuple[Operand, ...] = (x,) if square else (x, y)
+    out = sheet.value(common, shape)
+    return Factor(sheet.add(Apply(out, operands, sheet.note, sheet.tag, function)), names)
+
+
+def _aligned(sheet: Sheet, factor: Factor, names: tuple[str, ...]) -> Value:
+    """The factor with an axis for each of `names`, of size 1 where it lacks one."""
+    value, own = factor
+    kept = [name for name in names if name in own]
+    value = _transpose(sheet, value, tuple(own.index(name) for name in kept))
+    first = next(k for k, name in enumerate(names) if name in own)
+    if len(kept) == len(names) - first:
+        return value
+    sizes = iter(value.shape)
+    entries = tuple(full(next(sizes)) if name in own else None for name in names[first:])
+    shape = tuple(1 if entry is None else entry.size for entry in entries)
+    return sheet.look(value, Index(entries), shape)
+
+
+def _inner(
+    sheet: Sheet,
+    a: Factor,
+    b: Factor,
+    batch: list[str],
+    summed: list[str],
+    order: tuple[str, ...],
+    extents: Extents,
+    dtype: str,
+) -> Factor:
+    """Both factors have the same indices: a sum of products, in a stack or alone."""
+    names = tuple([name for name in order if name in batch] or batch)
+    out = sheet.value(dtype, tuple(extents[name] for name in names))
+    if not batch:
+        y = _transpose(sheet, b.value, tuple(b.names.index(name) for name in a.names))
+        if len(summed) == 1:
+            step: Product | Invoke | Einsum = Product(out, (a.value, y), sheet.note, sheet.tag)
+        else:
+            step = Invoke(out, (a.value, y), sheet.note, sheet.tag, "np.vdot", (), (out,))
+        return Factor(sheet.add(step), names)
+    if len(summed) == 1 and a.names == b.names == (*names, summed[0]):
+        step = Invoke(out, (a.value, b.value), sheet.note, sheet.tag, "np.vecdot", (), (out,))
+        return Factor(sheet.add(step), names)
+    letters = _letters((*a.names, *b.names))
+    inputs = ",".join("".join(letters[name] for name in f.names) for f in (a, b))
+    formula = f"{inputs}->{''.join(letters[name] for name in names)}"
+    operands = (a.value, b.value)
+    return Factor(sheet.add(Einsum(out, operands, sheet.note, sheet.tag, formula)), names)
+
+
+def _letters(names: Iterable[str]) -> dict[str, str]:
+    """A letter for each index: its own where it is one, else the next free one."""
+    result: dict[str, str] = {}
+    names = list(dict.fromkeys(names))
+    taken = {name for name in names if len(name) == 1 and name in _LETTERS}
+    free = iter([letter for letter in _LETTERS if letter not in taken])
+    for name in names:
+        result[name] = name if name in taken else next(free)
+    return result
+
+
+# -- one factor ------------------------------------------------------------------------------------
+
+
+def _sum_out(sheet: Sheet, factor: Factor, keep: set[str], extents: Extents, dtype: str) -> Factor:
+    """The factor summed over the indices that are not in `keep`."""
+    axes = tuple(axis for axis, name in enumerate(factor.names) if name not in keep)
+    if not axes:
+        return factor
+    names = tuple(name for name in factor.names if name in keep)
+    out = sheet.value(dtype, tuple(extents[name] for name in names))
+    step = Fold(out, (factor.value,), sheet.note, sheet.tag, "sum", axes, False)
+    return Factor(sheet.add(step), names)
+
+
+def _arrange(sheet: Sheet, factor: Factor, names: tuple[str, ...], extents: Extents) -> Value:
+    """The factor with axes `names`, those it lacks being repeated."""
+    value = _aligned(sheet, factor, names)
+    shape = tuple(extents[name] for name in names)
+    return value if value.shape == shape else sheet.look(value, Broadcast(shape), shape)
+
+
+def _transpose(sheet: Sheet, value: Value, axes: tuple[int, ...]) -> Value:
+    if axes == tuple(range(len(axes))):
+        return value
+    shape = tuple(value.shape[axis] for axis in axes)
+    return sheet.look(value, Transpose(axes), shape)
+
+
+def _times(sheet: Sheet, value: Value, factor: Operand) -> Value:
+    other = factor.dtype if isinstance(factor, Value) else "int?"
+    out = sheet.value(promote((value.dtype, other)), value.shape)
+    out.py = value.py and (not isinstance(factor, Value) or factor.py)
+    return sheet.add(Apply(out, (value, factor), sheet.note, sheet.tag, FUNCTIONS["multiply"]))
+
+
+def _cast(sheet: Sheet, value: Value, dtype: str) -> Value:
+    if value.dtype == dtype:
+        return value
+    out = sheet.value(dtype, value.shape)
+    return sheet.add(Apply(out, (value,), sheet.note, sheet.tag, FUNCTIONS[dtype]))
+
+
+def _one(sheet: Sheet) -> Value:
+    one = sheet.value("int?", ())
+    one.py = True
+    return sheet.add(Look(one, (Number(1),), sheet.note, sheet.tag, Same()))
+
+
+def _sizes(names: Iterable[str], extents: Extents) -> tuple[Size, ...]:
+    return tuple(extents[name] for name in names)

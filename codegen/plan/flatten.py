@@ -1,0 +1,291 @@
+"""From a Program's statements to steps: one NumPy operation each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from codegen.expr import FUNCTIONS, Number
+from codegen.plan.contract import contract
+from codegen.plan.shapes import broadcast, reindex
+from codegen.plan.steps import (
+    Apply,
+    Assemble,
+    Fold,
+    Index,
+    Invoke,
+    Kind,
+    Look,
+    Operand,
+    Put,
+    Same,
+    Sheet,
+    Span,
+    Take,
+    Value,
+)
+from codegen.program import (
+    Broadcast,
+    Call,
+    Constant,
+    Contract,
+    Function,
+    Gather,
+    Leaf,
+    Map,
+    Node,
+    Options,
+    Reduce,
+    Reshape,
+    Scatter,
+    Slice,
+    Tree,
+    Var,
+    View,
+    Write,
+)
+from codegen.recipe import Argument, Recipe, Ref, Temporary, recipe
+from codegen.types import Shape
+
+SCANS = frozenset({"cumsum", "cumprod", "cummax", "cummin"})
+# On Python numbers these neither raise where NumPy does not, nor leave Python.
+_STAYS_PYTHON = frozenset(
+    [
+        "add",
+        "subtract",
+        "multiply",
+        "negative",
+        "absolute",
+        "square",
+        "where",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "equal",
+        "not_equal",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "logical_not",
+        "f64",
+        "i64",
+        "bool",
+    ]
+)
+Known = dict[Var, Value]
+Recipes = dict[tuple[int, tuple[str, ...], str], Recipe]
+
+
+def leaves(node: Node) -> list[Var]:
+    """The Vars of an argument or a result, in order."""
+    if isinstance(node, Leaf):
+        return [node.var]
+    found: list[Var] = []
+    stack: list[Node] = [node]
+    while stack:
+        top = stack.pop()
+        if isinstance(top, Tree):
+            stack.extend(reversed(top.items))
+        else:
+            found.append(top.var)
+    return found
+
+
+def flatten(
+    function: Function, constants: tuple[Constant, ...], options: Options
+) -> tuple[Sheet, Known]:
+    """The steps of a function, and the value of each Var."""
+    sheet = Sheet()
+    known: Known = {}
+    for constant in constants:
+        known[constant.var] = _leaf(sheet, constant.var)
+    for param in function.params:
+        for var in leaves(param.value):
+            known[var] = _leaf(sheet, var)
+    recipes: Recipes = {}
+    for statement in function.body:
+        sheet.note, sheet.tag = statement.note, statement.tag
+        if isinstance(statement, Map):
+            _map(sheet, known, statement, recipes)
+        elif isinstance(statement, Contract):
+            known[statement.out] = contract(
+                sheet, statement, [known[a] for a in statement.args], options
+            )
+        else:
+            _LOWER[type(statement)](sheet, known, statement)
+    return sheet, known
+
+
+def _leaf(sheet: Sheet, var: Var) -> Value:
+    value = sheet.value(var.type.dtype, var.type.shape, var.name, keep=True)
+    value.py = not var.type.shape and var.type.dtype == "f64"
+    return value
+
+
+def _new(sheet: Sheet, var: Var) -> Value:
+    return sheet.value(var.type.dtype, var.type.shape, var.name, var.keep_name)
+
+
+# -- elementwise -----------------------------------------------------------------------------------
+
+
+def _map(sheet: Sheet, known: Known, statement: Map, recipes: Recipes) -> None:
+    out = statement.out
+    args = [known[arg] for arg in statement.args]
+    dtypes = tuple([arg.dtype for arg in args])
+    key = (id(statement.expr), dtypes, out.type.dtype)
+    made = recipes.get(key)
+    if made is None:
+        made = recipes[key] = recipe(statement.expr, dtypes, out.type.dtype)
+    values: list[Value] = []
+    last = len(made.instructions) - 1
+    bound: Value | None = None
+    for number, instruction in enumerate(made.instructions):
+        operands = tuple([_operand(ref, args, values) for ref in instruction.operands])
+        shape = broadcast([o.shape for o in operands if isinstance(o, Value)])
+        if number == last and shape == out.type.shape and made.result == Temporary(last):
+            value = bound = _new(sheet, out)
+        else:
+            value = sheet.value(instruction.dtype, shape)
+        value.py = not shape and _stays_python(instruction.function, operands, value.dtype)
+        function = FUNCTIONS[instruction.function]
+        sheet.add(Apply(value, operands, sheet.note, sheet.tag, function))
+        values.append(value)
+    known[out] = bound or _finish(sheet, out, _operand(made.result, args, values))
+
+
+def _operand(ref: Ref, args: list[Value], values: list[Value]) -> Operand:
+    if isinstance(ref, Argument):
+        return args[ref.index]
+    if isinstance(ref, Temporary):
+        return values[ref.index]
+    return ref
+
+
+def _stays_python(function: str, operands: tuple[Operand, ...], dtype: str) -> bool:
+    if function in ("erf", "erfc"):
+        # NumPy has none: `math` computes it.
+        return dtype == "f64"
+    if function not in _STAYS_PYTHON:
+        return False
+    if function == "where":
+        return any(not isinstance(o, Value) or o.py for o in operands[1:])
+    return all(not isinstance(operand, Value) or operand.py for operand in operands)
+
+
+def _finish(sheet: Sheet, out: Var, result: Operand) -> Value:
+    """The Map's result as a value of out's shape."""
+    shape, dtype = out.type.shape, out.type.dtype
+    if isinstance(result, Value):
+        if result.shape != shape:
+            return sheet.look(result, Broadcast(shape), shape, _new(sheet, out))
+        return sheet.look(result, Same(), shape, _new(sheet, out)) if out.keep_name else result
+    if shape and isinstance(result, Number):
+        fill = Assemble(_new(sheet, out), (), sheet.note, sheet.tag, result.value, (), False, False)
+        return sheet.add(fill)
+    scalar = _new(sheet, out) if not shape else sheet.value(dtype, ())
+    scalar.py = True
+    sheet.add(Look(scalar, (result,), sheet.note, sheet.tag, Same()))
+    return sheet.look(scalar, Broadcast(shape), shape, _new(sheet, out)) if shape else scalar
+
+
+# -- the other statements --------------------------------------------------------------------------
+
+
+def slice_index(how: Slice, shape: Shape) -> tuple[Span, ...]:
+    """A Slice as spans over an array of this shape."""
+    return tuple(map(Span, how.starts, how.sizes, how.steps, shape))
+
+
+def _view(sheet: Sheet, known: Known, statement: View) -> None:
+    arg, out = known[statement.arg], statement.out
+    kind = _kind(statement, arg.shape)
+    value = sheet.look(arg, kind, out.type.shape, _new(sheet, out))
+    value.py = isinstance(kind, Same) and arg.py
+    known[out] = value
+
+
+def _kind(statement: View, shape: Shape) -> Kind:
+    how = statement.how
+    if isinstance(how, Slice):
+        return Index(slice_index(how, shape))
+    if isinstance(how, Reshape | Broadcast) and how.shape == shape:
+        return Same()
+    if not shape and isinstance(how, Reshape):
+        return Broadcast(how.shape)
+    if isinstance(how, Reshape):
+        return reindex(shape, how.shape) or how
+    return how
+
+
+def _reduce(sheet: Sheet, known: Known, statement: Reduce) -> None:
+    arg, out = known[statement.arg], _new(sheet, statement.out)
+    known[statement.out] = out
+    if not statement.axes and statement.fn not in SCANS:
+        sheet.look(arg, Same(), arg.shape, out)
+        return
+    sheet.add(
+        Fold(
+            out, (arg,), statement.note, statement.tag,
+            statement.fn, statement.axes, statement.keepdims,
+        )
+    )  # fmt: skip
+
+
+def _write(sheet: Sheet, known: Known, statement: Write) -> None:
+    out = _new(sheet, statement.out)
+    known[statement.out] = out
+    regions = tuple(slice_index(region, out.shape) for region in statement.regions)
+    parts = tuple(known[part] for part in statement.parts)
+    sheet.add(
+        Assemble(
+            out, parts, statement.note, statement.tag,
+            statement.fill, regions, statement.add, statement.exhaustive,
+        )
+    )  # fmt: skip
+
+
+def _gather(sheet: Sheet, known: Known, statement: Gather) -> None:
+    out = _new(sheet, statement.out)
+    known[statement.out] = out
+    indices = tuple(known[index] for index in statement.index if index is not None)
+    pattern = tuple(index is not None for index in statement.index)
+    operands = (known[statement.arg], *indices)
+    sheet.add(Take(out, operands, statement.note, statement.tag, pattern))
+
+
+def _scatter(sheet: Sheet, known: Known, statement: Scatter) -> None:
+    out = _new(sheet, statement.out)
+    known[statement.out] = out
+    indices = tuple(known[index] for index in statement.index if index is not None)
+    pattern = tuple(index is not None for index in statement.index)
+    base = () if statement.base is None else (known[statement.base],)
+    sheet.add(
+        Put(
+            out, (known[statement.value], *indices, *base), statement.note, statement.tag,
+            pattern, statement.mode, statement.unique, bool(base),
+        )
+    )  # fmt: skip
+
+
+def _call(sheet: Sheet, known: Known, statement: Call) -> None:
+    outs = tuple(_new(sheet, out) for out in statement.outs)
+    known.update(zip(statement.outs, outs, strict=True))
+    args = tuple(known[arg] for arg in statement.args)
+    step = Invoke(
+        outs[0], args, statement.note, statement.tag, statement.function, statement.keywords, outs
+    )
+    for out in outs:
+        out.step = step
+    sheet.add(step)
+
+
+_LOWER: dict[Any, Callable[[Sheet, Known, Any], None]] = {
+    View: _view,
+    Reduce: _reduce,
+    Write: _write,
+    Gather: _gather,
+    Scatter: _scatter,
+    Call: _call,
+}

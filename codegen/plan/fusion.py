@@ -1,0 +1,198 @@
+"""Which values are written inside the expression that reads them, and which get a statement.
+
+A value that is read once may be part of its reader's expression. Scalars and small arrays are, up
+to a readable depth: one expression a named value. Of a large array's elementwise chain each step is
+a statement, so that it can work in place; what needs a new array anyway (a mask, the operand of a
+sum) stays inside the expression.
+"""
+
+from __future__ import annotations
+
+from codegen.expr import Number
+from codegen.infer import weak
+from codegen.plan.steps import (
+    LARGE,
+    Apply,
+    Assemble,
+    Invoke,
+    Look,
+    Operand,
+    Put,
+    Sheet,
+    Spread,
+    Step,
+    Take,
+    Value,
+    Window,
+)
+from codegen.plan.uses import Uses
+from codegen.program import Broadcast, Transpose
+
+# An expression of more functions, or nested deeper, is cut into statements.
+MAX_DEPTH = 6
+MAX_FUNCTIONS = 10
+# Spelled in `math` with an operand that occurs twice, or in no branch: it must be a name.
+_MATH_NEEDS_NAMES = frozenset(
+    [
+        "square",
+        "sign",
+        "floor",
+        "ceil",
+        "rint",
+        "trunc",
+        "maximum",
+        "minimum",
+        "fmax",
+        "fmin",
+        "heaviside",
+    ]
+)
+
+
+def inline_values(sheet: Sheet, uses: Uses, scale: list[int], scalar_mode: bool) -> list[bool]:
+    """For each value: whether it is part of its readers' expressions."""
+    count = len(sheet.values)
+    inline = [False] * count
+    depth = [0] * count
+    functions = [0] * count
+    chain = _chains(sheet, uses, scale)
+    for step in sheet.steps:
+        out = step.out
+        index = out.index
+        deep, many = 0, 1
+        for operand in step.operands:
+            if isinstance(operand, Value) and inline[operand.index]:
+                deep = max(deep, depth[operand.index])
+                many += functions[operand.index]
+        if isinstance(step, Look):
+            many -= 1
+        if weak(out.dtype) or _is_inline(step, uses, scale, chain, scalar_mode, deep, many):
+            inline[index] = True
+            depth[index] = deep + (not isinstance(step, Look))
+            functions[index] = many
+    return inline
+
+
+def _chains(sheet: Sheet, uses: Uses, scale: list[int]) -> list[int]:
+    """For each large value: how many steps lead to it, each working on the one before."""
+    chain = [0] * len(sheet.values)
+    for step in sheet.steps:
+        out = step.out
+        if scale[out.index] != LARGE:
+            continue
+        longest = 0
+        if isinstance(step, Apply):
+            for operand in step.operands:
+                if isinstance(operand, Value) and _follows(operand, out, uses):
+                    longest = max(longest, chain[operand.index])
+        chain[out.index] = longest + 1 if not isinstance(step, Look) else 0
+    return chain
+
+
+def _follows(operand: Value, out: Value, uses: Uses) -> bool:
+    """Whether `out` could be computed in the operand's place: its only reader, its type."""
+    return (
+        operand.dtype == out.dtype
+        and operand.shape == out.shape
+        and operand.step is not None
+        and not isinstance(operand.step, Look)
+        and uses.count(operand) == 1
+    )
+
+
+def _is_inline(
+    step: Step,
+    uses: Uses,
+    scale: list[int],
+    chain: list[int],
+    scalar_mode: bool,
+    deep: int,
+    many: int,
+) -> bool:
+    out = step.out
+    if out.keep or uses.returned[out.index]:
+        return False
+    readers = uses.readers[out.index]
+    if isinstance(step, Look):
+        return _look_is_inline(step, uses)
+    if len(readers) != 1 or not readers:
+        return False
+    if isinstance(step, Assemble | Put | Spread):
+        return False
+    if isinstance(step, Invoke) and len(step.outs) > 1:
+        return False
+    if deep >= MAX_DEPTH or many > MAX_FUNCTIONS:
+        return False
+    reader = readers[0]
+    if _needs_name(reader, out, scalar_mode):
+        return False
+    if scale[out.index] != LARGE:
+        return True
+    if isinstance(reader, Apply) and _follows(out, reader.out, uses):
+        return (
+            chain[out.index] == 1
+            and isinstance(step, Apply)
+            and _has_longer(reader, out, chain, uses)
+        )
+    return chain[out.index] <= 1
+
+
+def _has_longer(reader: Apply, out: Value, chain: list[int], uses: Uses) -> bool:
+    """Whether another operand, before this one or with a longer chain, will lend its place."""
+    seen = False
+    for operand in reader.operands:
+        if operand is out:
+            seen = True
+        elif isinstance(operand, Value) and _follows(operand, reader.out, uses):
+            longer = chain[operand.index] - chain[out.index]
+            if longer > 0 or (longer == 0 and not seen):
+                return True
+    return False
+
+
+def _look_is_inline(step: Look, uses: Uses) -> bool:
+    """Views cost nothing, so that short ones are written wherever they are read."""
+    readers = uses.readers[step.out.index]
+    if any(_needs_name(reader, step.out, False) for reader in readers):
+        return False
+    source = step.operands[0]
+    if len(readers) == 1 or not isinstance(source, Value):
+        return not isinstance(step.kind, Window)
+    if source.step is not None and not source.keep and uses.count(source) == 1:
+        # The source would be computed at each reader.
+        return False
+    return isinstance(step.kind, Transpose) and step.kind.axes == (1, 0)
+
+
+def _needs_name(reader: Step, value: Value, scalar_mode: bool) -> bool:
+    """Whether the reader's code mentions this operand several times, or before or after it."""
+    if isinstance(reader, Spread):
+        return True
+    if isinstance(reader, Look):
+        return isinstance(reader.kind, Window) or (
+            isinstance(reader.kind, Broadcast) and len(reader.operands) != 1
+        )
+    if isinstance(reader, Put):
+        return reader.based and value is reader.operands[-1]
+    if isinstance(reader, Take):
+        return False
+    if isinstance(reader, Apply) and scalar_mode:
+        return reader.function.name in _MATH_NEEDS_NAMES
+    return False
+
+
+def scalar_only(sheet: Sheet, others: list[Value]) -> bool:
+    """Whether Python's floats suffice: every value, also of `others` (arguments and results), is an
+    f64 number or a condition."""
+
+    def plain(operand: Operand) -> bool:
+        if isinstance(operand, Value):
+            return operand.shape == () and operand.dtype in ("f64", "bool", "float?", "bool?")
+        return isinstance(operand, Number)
+
+    return all(plain(value) for value in others) and all(
+        isinstance(step, Apply | Look)
+        and plain(step.out)
+        and all(plain(operand) for operand in step.operands)
+        for step in sheet.steps
+    )

@@ -1,0 +1,154 @@
+"""Source as data, and its text: the one place where lines are put together.
+
+    Source    = Assign | Do | Return | Comment | Blank | Lines | Block
+    Block     = header, body            `if`, `for`, `def`, `class`, `try`
+    a module  = a list of Source
+
+Every Source has a tag, which says for the source map where its line comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Union
+
+from codegen.layout import WIDTH, wrap
+
+
+@dataclass(slots=True)
+class Assign:
+    """target operator value, with a comment at the end of the line where it fits."""
+
+    target: str
+    value: str
+    operator: str = "="
+    comment: str = ""
+    tag: str = ""
+
+
+@dataclass(slots=True)
+class Do:
+    """An expression for its effect, or any other one-line statement."""
+
+    text: str
+    tag: str = ""
+
+
+@dataclass(slots=True)
+class Return:
+    """return value."""
+
+    value: str
+    tag: str = ""
+
+
+@dataclass(slots=True)
+class Comment:
+    """A comment on lines of its own."""
+
+    text: str
+    tag: str = ""
+
+
+@dataclass(slots=True)
+class Blank:
+    """Empty lines between statements."""
+
+    count: int = 1
+    tag: str = ""
+
+
+@dataclass(slots=True)
+class Lines:
+    """Lines that are formatted already: a docstring, a fixed helper."""
+
+    lines: Sequence[str]
+    tag: str = ""
+
+
+@dataclass(slots=True)
+class Block:
+    """A header that ends in a colon, and what is indented below it."""
+
+    header: str
+    body: Sequence[Source] = field(default_factory=list)
+    tag: str = ""
+
+
+Source = Union[Assign, Do, Return, Comment, Blank, Lines, Block]
+
+
+@dataclass(slots=True)
+class Text:
+    """The lines of a module, and the tag of each line that has one (lines count from 1)."""
+
+    lines: list[str]
+    tags: dict[int, str]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+
+def render(module: Sequence[Source]) -> Text:
+    """The text of a module."""
+    text = Text([], {})
+    _render(module, 0, text)
+    return text
+
+
+def _render(sources: Sequence[Source], indent: int, text: Text) -> None:
+    pad = " " * indent
+    lines, tags = text.lines, text.tags
+    for source in sources:
+        first = len(lines) + 1
+        if isinstance(source, Assign):
+            line = f"{pad}{source.target} {source.operator} {source.value}"
+            if len(line) > WIDTH:
+                lines.extend(wrap(line[indent:], indent))
+            elif source.comment and len(line) + len(source.comment) + 4 <= WIDTH:
+                lines.append(f"{line}  # {source.comment}")
+            else:
+                lines.append(line)
+        elif isinstance(source, Do):
+            lines.extend(wrap(source.text, indent))
+        elif isinstance(source, Return):
+            lines.extend(wrap(f"return {source.value}", indent))
+        elif isinstance(source, Comment):
+            lines.extend(f"{pad}# {line}" for line in _paragraph(source.text, WIDTH - indent - 2))
+        elif isinstance(source, Blank):
+            lines.extend([""] * source.count)
+        elif isinstance(source, Lines):
+            lines.extend(pad + line if line else line for line in source.lines)
+        else:
+            lines.extend(wrap(source.header, indent))
+            _render(source.body, indent + 4, text)
+        if source.tag:
+            for number in range(first, len(lines) + 1):
+                tags.setdefault(number, source.tag)
+
+
+def docstring(text: str, indent: int) -> Lines:
+    """A docstring: one line if it fits, else the first line and the rest below."""
+    # A user's text must not end the string that it is printed in.
+    safe = text.strip().replace("\\", "\\\\").replace('"""', "'''")
+    lines = [
+        part for line in safe.splitlines() for part in (_paragraph(line, WIDTH - indent) or [""])
+    ]
+    if len(lines) == 1 and len(lines[0]) + indent + 6 <= WIDTH and not lines[0].endswith('"'):
+        return Lines([f'"""{lines[0]}"""'])
+    return Lines([f'"""{lines[0]}', *lines[1:], '"""'])
+
+
+def _paragraph(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width`, broken at spaces; line breaks are kept."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        while len(line) > width:
+            cut = line.rfind(" ", 1, width + 1)
+            if cut <= 0:
+                break
+            lines.append(line[:cut])
+            line = "    " + line[cut + 1 :].lstrip()
+        lines.append(line)
+    return lines
