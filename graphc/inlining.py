@@ -113,11 +113,13 @@ def inline(graph: Graph, given: Mapping[str, Any]) -> dict[str, Node]:
     operands = {node: _operand(graph, node, given[node.name]) for node in graph.inputs}
     sizes = _unify(graph, operands)
     copies: dict[Node, Node] = dict(operands)
+    # A bare result bears the function's name; here it is whatever the caller calls it.
+    bare = {node for name, node in graph.outputs if name == node.name == graph.name}
     for node in graph.nodes:
         if node in copies:
             continue
         inputs = tuple([copies[x] for x in node.inputs])
-        name = scoped(f"{graph.name}.{node.name}") if node.name else ""
+        name = scoped(f"{graph.name}.{node.name}") if node.name and node not in bare else ""
         params, type = node.params, node.type
         if sizes:
             params, type = substitute_params(params, sizes), _substitute_type(type, sizes)

@@ -71,7 +71,10 @@ class _Code:
                 self._lines.append(line or code.co_firstlineno)
         place = bisect_right(self._starts, at) - 1
         line = self._lines[place] if place >= 0 else code.co_firstlineno
-        operation = self._bytes[at] if 0 <= at < len(self._bytes) else _CACHE
+        first = at
+        while first > 0 and self._bytes[first] == _CACHE:
+            first -= 2  # a call of a Python function leaves the frame at the call's last cache
+        operation = self._bytes[first] if first >= 0 else _CACHE
         names, returns = self._what_follows(at + 2)
         if operation != _UNPACK:
             names = names[:1]

@@ -31,7 +31,7 @@ def spell(node: Node, depth: int = _MAX_DEPTH) -> str:
     if node.name:
         return node.name
     if isinstance(node.params, ConstantParams):
-        return str(node.params.value) if node.params.value.ndim == 0 else "<array>"
+        return _number(node.params.value.item()) if node.params.value.ndim == 0 else "<array>"
     if isinstance(node.params, SizeParams):
         return size_text(node.params.size)
     if isinstance(node.params, InputParams) or depth == 0:
@@ -46,6 +46,12 @@ def spell(node: Node, depth: int = _MAX_DEPTH) -> str:
     if name == "negative":
         return f"-{_inner(node.inputs[0], depth)}"
     return f"{name}({', '.join(spell(x, depth - 1) for x in node.inputs)})"
+
+
+def _number(value: bool | int | float) -> str:
+    """As the user most likely wrote it: a Python 0 beside floats has become 0.0."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+    return str(int(value)) if whole else str(value)
 
 
 def _inner(node: Node, depth: int) -> str:

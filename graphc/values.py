@@ -18,6 +18,7 @@ from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, is_weak, lift, lift_beside
 from graphc.methods import Methods
+from graphc.naming import missing_attribute
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise, Layout
 from graphc.scopes import prefix
@@ -73,7 +74,7 @@ def _operator(op_name: str, reflected: bool = False) -> Callable[[Value, Any], A
     op = TABLE[op_name]
 
     def operate(self: Value, other: Any) -> Any:
-        if not _is_operand(other):
+        if not _is_operand(other, self.node, op_name):
             return NotImplemented
         name = here(operator=True)
         return finish(binary(op, other, self) if reflected else binary(op, self, other), name)
@@ -86,7 +87,7 @@ def _logic(op_name: str, symbol: str, reflected: bool = False) -> Callable[[Valu
     op = TABLE[op_name]
 
     def operate(self: Value, other: Any) -> Any:
-        if not _is_operand(other):
+        if not _is_operand(other, self.node, op_name):
             return NotImplemented
         name = here(operator=True)
         node = binary(op, other, self) if reflected else binary(op, self, other)
@@ -115,9 +116,18 @@ def _unary(op_name: str) -> Callable[[Value], Value]:
     return operate
 
 
-def _is_operand(other: object) -> bool:
-    # None, strings and foreign classes: Python tries the other side and says TypeError itself.
-    return isinstance(other, Symbolic | np.ndarray | np.generic | list | tuple) or is_weak(other)
+def _is_operand(other: object, node: Node, op_name: str) -> bool:
+    """Whether `other` can be an operand; False for a foreign class, which may know what to do."""
+    if isinstance(other, Symbolic | np.ndarray | np.generic | list | tuple) or is_weak(other):
+        return True
+    if other is None or isinstance(other, str | bytes | complex | dict | set):
+        kind = "None" if other is None else type(other).__name__
+        raise GraphTypeError(
+            located(
+                f"{op_name}: {nodes.describe(node)} with {kind}, which is no real number or array"
+            )
+        )
+    return False
 
 
 def _in_place(op_name: str, symbol: str) -> Callable[[Value, Any], Any]:
@@ -220,11 +230,9 @@ class Value(Methods):
         from graphc.dispatch.indexing import index
 
         for k in range(count):
-            if len(names) > 1 or not names:
-                name = names[k] if k < len(names) else ""
-            else:
-                name = names[0]
-            yield finish(index(self.node, k), name)
+            # Unpacked into several variables, or one row a turn of the user's loop.
+            own = names[k] if k < len(names) else here()
+            yield finish(index(self.node, k), own)
 
     # -- operators -------------------------------------------------------------------------------
 
@@ -266,6 +274,15 @@ class Value(Methods):
 
     def __pos__(self) -> Value:
         return self
+
+    def __divmod__(self, other: Any) -> Any:
+        return np.divmod(self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return np.divmod(other, self)
+
+    def __round__(self, digits: int = 0) -> Any:
+        return np.round(self, digits)
 
     def __invert__(self) -> Value:
         name = here()
@@ -385,6 +402,13 @@ class Value(Methods):
 
     def __contains__(self, item: Any) -> bool:
         self._number("`in`", "use np.any(x == item)")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Only what is missing comes here. Names with underscores are protocols being asked for.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = [attribute for attribute in dir(Value) if not attribute.startswith("_")]
+        raise missing_attribute(f"the symbolic value `{spell(self.node)}`", name, known)
 
     def __reduce__(self) -> NoReturn:
         raise GraphTypeError(located("pickle the Graph, not a Value of it"))

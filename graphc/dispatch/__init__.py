@@ -22,7 +22,6 @@ __all__ = ["call", "contractions", "creation", "elementwise", "indexing", "layou
 
 # What graphc does not trace has often a spelling that it does.
 _INSTEAD = {
-    "linalg.norm": "np.sqrt(np.sum(x * x))",
     "array_equal": "np.all(a == b)",
     "allclose": "np.all(np.abs(a - b) <= tolerance)",
     "isclose": "np.abs(a - b) <= tolerance",

@@ -1,0 +1,30 @@
+"""Names in errors: what the user may have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from graphc.errors import GraphAttributeError, GraphNameError, located
+
+
+def missing_attribute(what: str, name: str, known: Iterable[str]) -> GraphAttributeError:
+    """The error for an attribute that is not there."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), 1, 0.6)
+    hint = f"; did you mean .{close[0]}?" if close else ""
+    return GraphAttributeError(located(f"{what} has no attribute {name!r}{hint}"))
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> GraphNameError:
+    """The error for a name that is not there: `loss() has no input 'w'; did you mean 'W'?`"""
+    from difflib import get_close_matches
+
+    names = list(known)
+    folded = {known_name.lower(): known_name for known_name in names}
+    close = (
+        [folded[name.lower()]] if name.lower() in folded else get_close_matches(name, names, 1, 0.6)
+    )
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return GraphNameError(located(f"{what} {name!r}{hint} (there are: {shown})"))

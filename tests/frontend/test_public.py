@@ -1,0 +1,48 @@
+"""The public names, and what importing them costs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import graphc
+
+
+@pytest.mark.parametrize("name", graphc.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(graphc, name) is getattr(graphc, name)
+    assert name in dir(graphc)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        graphc.nothing  # noqa: B018
+
+
+def test_declaring_imports_neither_sympy_nor_networkx():
+    code = """
+import sys, graphc, numpy as np
+graphc.trace(lambda x: graphc.softmax(np.exp(x) @ x[0]), "f64[n, n]")
+b = graphc.Builder("b"); b.output("f", b.input("x") * 2); b.build()
+print(sorted(m for m in ("sympy", "networkx", "logging", "tomllib") if m in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_another_codegen_is_reported(tmp_path):
+    root = Path(graphc.__file__).parent
+    (tmp_path / "other" / "codegen").mkdir(parents=True)
+    (tmp_path / "other" / "codegen" / "__init__.py").touch()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "graphc").symlink_to(root)
+    code = f"import sys; sys.path[:0] = [{str(tmp_path / 'other')!r}, {str(tmp_path / 'own')!r}]"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; import graphc"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ImportError: graphc needs its own package `codegen`, and found another" in done.stderr
