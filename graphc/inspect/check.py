@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from graphc import ir
-from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.errors import GraphTypeError, GraphValueError, located, location
 from graphc.inspect.numerical import central, complex_step, one_sided
 from graphc.inspect.table import number_text, table
 from graphc.ir import Node
@@ -149,7 +149,7 @@ def gradient_report(
 
 
 def graph_of(subject: Any) -> ir.Graph:
-    """The graph that a Graph, a Builder or a Compiled stands for; GraphTypeError for another thing."""
+    """The graph of a Graph, a Builder or a Compiled; GraphTypeError for anything else."""
     if isinstance(subject, ir.Graph):
         return subject
     if callable(getattr(subject, "build", None)):
@@ -168,7 +168,12 @@ def graph_of(subject: Any) -> ir.Graph:
 def _check_pure(graph: ir.Graph) -> None:
     """Two traces of a pure function declare one graph."""
     retrace: Callable[[], ir.Graph | None] | None = getattr(graph, "retrace", None)
-    again = None if retrace is None else retrace()
+    # The user's own lines give names and places to what is traced, whoever asked for the check.
+    token = location.set(None)
+    try:
+        again = None if retrace is None else retrace()
+    finally:
+        location.reset(token)
     if again is None:
         return
     from graphc.canonical import digest
