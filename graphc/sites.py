@@ -51,7 +51,7 @@ class _Site:
 class _Code:
     """What is known of one code object. It holds the code object, so that its id stays its own."""
 
-    __slots__ = ("_bytes", "_lines", "_starts", "code", "ours", "sites")
+    __slots__ = ("_bytes", "_lines", "_starts", "_variables", "code", "ours", "sites")
 
     def __init__(self, code: CodeType, ours: bool) -> None:
         self.code = code
@@ -60,6 +60,7 @@ class _Code:
         self._bytes = b""
         self._starts: list[int] = []
         self._lines: list[int] = []
+        self._variables: tuple[str, ...] = ()
 
     def site(self, at: int) -> _Site:
         """The instruction at byte offset `at`, which is a frame's `f_lasti`."""
@@ -108,9 +109,11 @@ class _Code:
             return code.co_names[argument]
         if store == "STORE_FAST_LOAD_FAST":
             argument >>= 4
-        own = code.co_varnames
-        cells = tuple(name for name in code.co_cellvars if name not in own)
-        return (own + cells + code.co_freevars)[argument]
+        if not self._variables:
+            own = code.co_varnames
+            cells = tuple(name for name in code.co_cellvars if name not in own)
+            self._variables = own + cells + code.co_freevars
+        return self._variables[argument]
 
 
 _codes: dict[int, _Code] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -42,6 +42,14 @@ def param(type: Any) -> Param:
     return Param(type)
 
 
+@overload
+def trace(function: Callable[..., Any], /, *types: Any, **named: Any) -> Graph: ...
+
+
+@overload
+def trace(**named: Any) -> Callable[[Callable[..., Any]], Graph]: ...
+
+
 def trace(function: Any = None, /, *types: Any, **named: Any) -> Any:
     """A Graph of a function, traced once; also a decorator that takes the types by name.
 
@@ -71,7 +79,7 @@ def trace(function: Any = None, /, *types: Any, **named: Any) -> Any:
 def _trace(function: Callable[..., Any], types: tuple[Any, ...], named: Mapping[str, Any]) -> Graph:
     name = _function_name(function)
     positional, keywords = _match(function, name, types, named)
-    nodes.origin.set(_origin(function))
+    declared = nodes.origin.set(_origin(function))
     inputs: list[Node] = []
     arguments: list[tuple[str, Container]] = []
 
@@ -80,14 +88,15 @@ def _trace(function: Callable[..., Any], types: tuple[Any, ...], named: Mapping[
         arguments.append((argument, container))
         return unflatten(container, values)
 
-    args = [declare(argument, given) for argument, given in positional]
-    kwargs = {argument: declare(argument, given) for argument, given in keywords}
     token = prefix.set("")
     try:
+        args = [declare(argument, given) for argument, given in positional]
+        kwargs = {argument: declare(argument, given) for argument, given in keywords}
         returned = function(*args, **kwargs)
+        outputs, result = _results(name, returned)
     finally:
         prefix.reset(token)
-    outputs, result = _results(name, returned)
+        nodes.origin.reset(declared)
     return freeze(name, inputs, outputs, arguments, result, _explicit(outputs, inputs, result))
 
 

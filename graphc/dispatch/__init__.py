@@ -1,7 +1,7 @@
 """NumPy's functions on graphc's values: `np.sum(x)` comes here through `__array_function__`.
 
 One small function stands for each of NumPy's, with NumPy's own signature, in a file by family
-(elementwise, reductions, contractions, layout, indexing, creation). To add one, write it there:
+(elementwise, reductions, contractions, layout, joining, indexing, creation). To add one, write it there:
 
     @implements(np.sum)
     def sum_(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None): ...
@@ -14,11 +14,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from graphc.dispatch import contractions, creation, elementwise, indexing, layout, reductions
+from graphc.dispatch import (
+    contractions,
+    creation,
+    elementwise,
+    indexing,
+    joining,
+    layout,
+    reductions,
+)
 from graphc.dispatch.registry import FUNCTIONS
 from graphc.errors import GraphTypeError, located
 
-__all__ = ["call", "contractions", "creation", "elementwise", "indexing", "layout", "reductions"]
+__all__ = [
+    "call",
+    "contractions",
+    "creation",
+    "elementwise",
+    "indexing",
+    "joining",
+    "layout",
+    "reductions",
+]
 
 # What graphc does not trace has often a spelling that it does.
 _INSTEAD = {
@@ -36,9 +53,6 @@ _INSTEAD = {
     "place": "np.where(condition, a, b)",
     "putmask": "np.where(condition, a, b)",
     "fill_diagonal": "np.where(np.eye(n, dtype=bool), v, x)",
-    "nan_to_num": "np.where(np.isnan(x), 0.0, x)",
-    "nanmean": "np.where(np.isnan(x), 0.0, x)",
-    "nansum": "np.sum(np.where(np.isnan(x), 0.0, x))",
     "nanmax": "np.max(np.where(np.isnan(x), -np.inf, x))",
     "save": "the arrays of a call",
 }

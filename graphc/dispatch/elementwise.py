@@ -12,6 +12,7 @@ from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import lift, lift_all
+from graphc.types import DTYPES
 
 
 @implements(np.where)
@@ -90,3 +91,37 @@ def sinc(x: Any) -> Node:
     safe = nodes.elementwise("where", zero, one, angle)
     quotient = nodes.elementwise("divide", nodes.elementwise("sin", safe), safe)
     return nodes.elementwise("where", zero, one, quotient)
+
+
+@implements(np.select)
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Node:
+    if len(condlist) != len(choicelist) or not condlist:
+        raise GraphValueError(
+            located(f"np.select: {len(condlist)} conditions for {len(choicelist)} choices")
+        )
+    *choices, result = lift_all((*choicelist, default))
+    for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
+        result = nodes.elementwise("where", nodes.cast(lift(condition), "bool"), choice, result)
+    return result
+
+
+@implements(np.nan_to_num)
+def nan_to_num(
+    x: Any, copy: Any = None, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Node:
+    node = lift(x)
+    if not node.type.floating:
+        return node
+    dtype = node.type.dtype
+    largest = float(np.finfo(DTYPES[dtype]).max)
+    for test, instead in (
+        (nodes.elementwise("isnan", node), nan),
+        (_equals(node, np.inf), largest if posinf is None else posinf),
+        (_equals(node, -np.inf), -largest if neginf is None else neginf),
+    ):
+        node = nodes.elementwise("where", test, nodes.constant(instead, dtype), node)
+    return node
+
+
+def _equals(x: Node, value: float) -> Node:
+    return nodes.elementwise("equal", x, nodes.constant(value, x.type.dtype))

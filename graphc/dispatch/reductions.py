@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from graphc import nodes
+from graphc.dispatch.indexing import index
 from graphc.dispatch.options import axes_of, count_of, dtype_of, flag, one_axis, refuse
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
-from graphc.lifting import lift
+from graphc.lifting import Symbolic, lift
 
 
 @implements(np.sum)
@@ -124,10 +125,15 @@ def root(square: Node) -> Node:
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Node:
     node = _floating(lift(x))
     axes = axes_of(axis, node, "np.linalg.norm")
+    if len(axes) == 1 and ord in (1, np.inf):
+        size = nodes.elementwise("absolute", node)
+        if ord == 1:
+            return nodes.sum_(size, axes, flag(keepdims))
+        return nodes.reduction("max", size, axes, flag(keepdims))
     euclidean = ord is None or (ord == 2 and len(axes) == 1) or (ord == "fro" and len(axes) == 2)
     if not euclidean:
         raise GraphValueError(
-            located(f"np.linalg.norm: ord={ord!r} is not traced; only the Euclidean norm is")
+            located(f"np.linalg.norm: ord={ord!r} is not traced; 2, and for vectors 1 and inf, are")
         )
     return root(nodes.sum_(nodes.elementwise("square", node), axes, flag(keepdims)))
 
@@ -215,6 +221,53 @@ def _scan(name: str, function: Callable[..., Any]) -> None:
 
 _scan("cumsum", np.cumsum)
 _scan("cumprod", np.cumprod)
+
+
+@implements(np.nansum)
+def nansum(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Node:
+    refuse("np.nansum", out=out, initial=initial, where=where)
+    x = _typed(lift(a), dtype)
+    missing = nodes.elementwise("isnan", _floating(x))
+    shown = nodes.elementwise("where", missing, nodes.constant(0, x.type.dtype), x)
+    return nodes.sum_(shown, axes_of(axis, x, "np.nansum"), flag(keepdims))
+
+
+@implements(np.nanmean)
+def nanmean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    **options: Any,
+) -> Node:
+    refuse("np.nanmean", **options)
+    x = _floating(_typed(lift(a), dtype))
+    total = nansum(Symbolic(x), axis, None, out, keepdims)
+    there = nodes.elementwise("logical_not", nodes.elementwise("isnan", x))
+    count = nodes.sum_(there, axes_of(axis, x, "np.nanmean"), flag(keepdims))
+    return nodes.elementwise("divide", total, nodes.cast(count, x.type.dtype))
+
+
+@implements(np.diff)
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Node:
+    refuse("np.diff", prepend=prepend, append=append)
+    x = lift(a)
+    place = one_axis(axis, x.type.ndim, f"np.diff: {nodes.describe(x)}")
+    lead = (slice(None),) * place
+    for _ in range(n):
+        later, earlier = index(x, (*lead, slice(1, None))), index(x, (*lead, slice(None, -1)))
+        op = "not_equal" if x.type.dtype == "bool" else "subtract"
+        x = nodes.elementwise(op, later, earlier)
+    return x
 
 
 @implements(np.ptp)

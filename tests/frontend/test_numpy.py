@@ -19,6 +19,7 @@ K = np.array([2, 0, -1])
 M = X > 0
 F = X.astype(np.float32)
 J = N.astype(np.int32)
+HOLES = np.where(X > 1, np.nan, X)
 
 # Each is called with the arrays as they are, and traced; both must agree.
 CASES = [
@@ -103,6 +104,10 @@ CASES = [
     (lambda x: np.clip(x, None, 0.5), X),
     (lambda x: np.clip(x, min=-0.1, max=0.1), X),
     (lambda x: np.round(x) + np.around(x) + x.round(), X),
+    (lambda x: np.select([x > 1, x > 0], [x, 2 * x], -1), X),
+    (lambda x: np.select([x > 1], [x]), F),
+    (np.nan_to_num, np.array([np.nan, np.inf, -np.inf, 1.0])),
+    (lambda x: np.nan_to_num(x, nan=3.0, posinf=1.0, neginf=-1.0), np.array([np.nan, np.inf, 1.0])),
     (np.sinc, np.array([0.0, 0.5, 1.0, -2.3])),
     # -- reductions
     *[(lambda x, f=f: f(x), X) for f in (np.sum, np.mean, np.max, np.min, np.prod, np.std, np.var)],
@@ -127,6 +132,11 @@ CASES = [
     (lambda x: np.average(x), X),
     (lambda x: np.linalg.norm(x) + np.linalg.norm(x, axis=1), X),
     (lambda x: np.sum(x, axis=()), X),
+    (lambda x: np.diff(x) + np.diff(x, 1, axis=1) + np.diff(x[:, 1:], axis=1).sum(), X),
+    (lambda x: np.diff(x, 2, axis=0), X),
+    (lambda m: np.diff(m), M),
+    (lambda x: np.nansum(x, axis=1) + np.nanmean(x, axis=1) + np.nanmean(x), HOLES),
+    (lambda x: np.linalg.norm(x, 1, axis=0) + np.linalg.norm(x, np.inf, axis=0), X),
     # -- contractions
     (np.dot, X, W),
     (np.dot, X, V),
@@ -190,6 +200,10 @@ CASES = [
     (lambda x: np.diagonal(x, -1), X),
     (lambda v: np.diag(v), V),
     (lambda x: np.tril(x) + np.triu(x, 1) + np.tril(x, -1), X),
+    (lambda x: np.dstack([x, x]) + np.dstack([x[0], x[0]]), X),
+    (lambda x: np.append(x, x[0]), X),
+    (lambda x: np.append(x, x, axis=1), X),
+    (lambda x: np.flipud(x) + np.fliplr(x), X),
     # -- creation
     (lambda x: np.zeros_like(x) + np.ones_like(x) + np.full_like(x, 3), X),
     (lambda i: np.full_like(i, 2.7) + np.zeros_like(i, dtype=float), N),
