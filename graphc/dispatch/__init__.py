@@ -1,7 +1,7 @@
 """NumPy's functions on graphc's values: `np.sum(x)` comes here through `__array_function__`.
 
 One small function stands for each of NumPy's, with NumPy's own signature, in a file by family
-(elementwise, reductions, contractions, layout, joining, indexing, creation). To add one, write it there:
+(elementwise, reductions, contractions, layout, joining, indexing, creation). To add one, write:
 
     @implements(np.sum)
     def sum_(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None): ...
