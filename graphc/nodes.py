@@ -375,9 +375,9 @@ def diagonal(x: Node, offset: int, axis1: int, axis2: int) -> Node:
     rows, columns = shape[axis1], shape[axis2]
     from graphc.types import size_max, size_min
 
-    length = size_max(
-        0, size_min(rows, columns - offset) if offset >= 0 else size_min(rows + offset, columns)
-    )
+    length = size_min(rows, columns - offset) if offset >= 0 else size_min(rows + offset, columns)
+    if offset:
+        length = size_max(0, length)  # without an offset no size is below zero
     rest = tuple(size for axis, size in enumerate(shape) if axis not in (axis1, axis2))
     return node(
         DIAGONAL, (x,), Diagonal(offset, axis1, axis2), array_type(x.type.dtype, (*rest, length))

@@ -321,7 +321,7 @@ def _layout_shape(node: Node) -> Shape:
                 else size_min(rows + offset, columns)
             )
             rest = (size for k, size in enumerate(x) if k not in (axis1, axis2))
-            return (*rest, size_max(0, length))
+            return (*rest, size_max(0, length) if offset else length)
         case Pad(widths, _):
             _require(len(widths) == len(x), "one pair of widths an axis")
             return tuple(

@@ -4,6 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every run, and no judgement by the clock: a red test is a wrong program.
+# `HYPOTHESIS=explore pytest` looks for new examples.
+settings.register_profile(
+    "fixed", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS", "fixed"))
 
 GOLDEN = Path(__file__).parent / "golden"
 

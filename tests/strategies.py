@@ -3,6 +3,7 @@
     cases()              a Case: a graph, and values for its inputs
     cases(smooth=True)   only ops that a small change of an operand changes little
     cases(scalar=True)   the one output is a floating scalar, which can be differentiated
+    cases(kinks=False)   besides smooth: no maximum, magnitude or other kink, no stop_gradient
 
 A graph is grown step by step from a pool of nodes: each step draws a kind of op, and operands that
 fit. Shapes are small and mix known sizes with the named sizes n and m.
@@ -81,6 +82,9 @@ OTHER_BINARY = [
 COMPARISONS = ["less", "less_equal", "greater", "greater_equal", "equal", "not_equal"]
 
 
+KINKED = {"absolute", "relu", "maximum", "minimum", "hypot", "stop_gradient", "log1p_abs"}
+
+
 @dataclass(frozen=True)
 class Case:
     """A graph, and values for its inputs by name."""
@@ -102,9 +106,10 @@ def known(shape: tuple[Any, ...]) -> tuple[int, ...]:
 class Grower:
     """A pool of nodes, and steps that add one node each, or nothing where no operand fits."""
 
-    def __init__(self, draw: Callable[..., Any], smooth: bool) -> None:
+    def __init__(self, draw: Callable[..., Any], smooth: bool, kinks: bool = True) -> None:
         self.draw = draw
         self.smooth = smooth
+        self.kinks = kinks
         self.pool: list[Node] = []
 
     # -- choices
@@ -139,7 +144,8 @@ class Grower:
         x = self.floating()
         if x is None:
             return None
-        name = self.among(SMOOTH_UNARY if self.smooth else SMOOTH_UNARY + OTHER_UNARY)
+        names = SMOOTH_UNARY if self.smooth else SMOOTH_UNARY + OTHER_UNARY
+        name = self.among(name for name in names if self.kinks or name not in KINKED)
         if name == "log1p_abs":
             return nodes.elementwise("log1p", nodes.elementwise("absolute", x))
         if name == "sqrt_1p":
@@ -153,7 +159,8 @@ class Grower:
         x = self.floating()
         if x is None:
             return None
-        name = self.among(SMOOTH_BINARY if self.smooth else SMOOTH_BINARY + OTHER_BINARY)
+        names = SMOOTH_BINARY if self.smooth else SMOOTH_BINARY + OTHER_BINARY
+        name = self.among(name for name in names if self.kinks or name not in KINKED)
         return nodes.elementwise(name, *self.swapped(x, self.partner(x)))
 
     def integers(self) -> Node | None:
@@ -219,7 +226,8 @@ class Grower:
         if x is None:
             return None
         steps = () if self.smooth else ("argmax", "argmin", "count_nonzero", "any", "all")
-        name = self.among(("max", "min", "prod", "cumsum", "cumprod", *steps))
+        kinked = ("max", "min", "cumprod") if self.kinks else ()
+        name = self.among(("prod", "cumsum", *kinked, *steps))
         axes = self.axes(x)
         if name in ("cumsum", "cumprod"):
             return nodes.reduction(name, x, axes[:1])
@@ -431,10 +439,11 @@ def cases(
     smooth: bool = False,
     scalar: bool = False,
     special: bool = False,
+    kinks: bool = True,
     steps: int = 10,
 ) -> Case:
     """A random graph with values for its inputs."""
-    grower = Grower(draw, smooth)
+    grower = Grower(draw, smooth, kinks)
     dtypes = ("f64", "f64", "f32") if smooth else ("f64", "f64", "f32", "i64", "i32", "bool")
     inputs = []
     # n and m are bound whatever else is drawn.

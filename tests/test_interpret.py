@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import BINARY, UNARY, cases
 
 from codegen.expr import Apply, Number, Symbol
 from codegen.program import Affine, Slice
@@ -16,6 +15,7 @@ from graphc.interpret import bind_sizes, emitted, evaluate, evaluate_outputs, sc
 from graphc.ops.elementwise import TABLE, define
 from graphc.ops.kinds import Contraction, Einstein, Primitive, PrimitiveCall
 from graphc.types import array_type, parse_type
+from tests.strategies import BINARY, UNARY, cases
 
 POINTS = np.array([-2.5, -1.0, -0.7, -0.0, 0.0, 0.3, 0.9, 1.0, 1.5, 3.0, np.inf, -np.inf, np.nan])
 

@@ -4,12 +4,12 @@ import networkx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import cases
 
 from graphc import nodes, order
 from graphc.errors import GraphValueError
 from graphc.freeze import freeze
 from graphc.types import parse_type
+from tests.strategies import cases
 
 
 @given(cases())

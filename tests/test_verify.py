@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import cases
 
 from codegen.expr import Symbol
 from codegen.program import Affine, Broadcast, Reshape, Slice, Transpose
@@ -26,6 +25,7 @@ from graphc.ops.kinds import (
 from graphc.ops.reductions import REDUCTIONS
 from graphc.types import array_type, parse_type
 from graphc.verify import debugging, verify
+from tests.strategies import cases
 
 
 def inp(name, text):
@@ -160,7 +160,7 @@ def test_a_broken_node_is_named(message, node):
 def test_the_order_is_checked():
     y = nodes.add(V, V)
     z = nodes.add(y, V)
-    with pytest.raises(GraphError, match=r"node add f64\[3\] stands before its operand"):
+    with pytest.raises(GraphError, match=r"node add f64\[3\].* stands before its operand"):
         verify(Graph("g", INPUTS, [("z", z)], [*INPUTS, z, y]))
     with pytest.raises(GraphError, match="is listed twice"):
         verify(graph_of(y, y))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import cases
 
 from codegen.program import Slice
 from graphc import nodes
@@ -16,6 +15,7 @@ from graphc.rewrite.identities import RULES, identity
 from graphc.rewrite.moves import CONTRACTIONS, LAYOUTS, REDUCTIONS
 from graphc.types import Dim, parse_type
 from graphc.verify import verify
+from tests.strategies import cases
 
 SPECIAL = np.array([-np.inf, -2.5, -1.0, -0.0, 0.0, 1e-310, 0.5, 1.0, 2.0, 800.0, np.inf, np.nan])
 

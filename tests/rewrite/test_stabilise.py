@@ -4,7 +4,6 @@ import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import cases
 
 import graphc
 from graphc import autodiff, nodes
@@ -17,6 +16,7 @@ from graphc.rewrite.patterns import is_shifted
 from graphc.rewrite.stabilise import RULES
 from graphc.types import parse_type
 from graphc.verify import verify
+from tests.strategies import cases
 
 WIDE = [-1000.0, -40.0, -1.0, -1e-3, -1e-17, 1e-17, 1e-3, 0.5, 1.0, 40.0, 1000.0]
 BELOW = [-800.0, -40.0, -1.0, -0.5, -1e-3, -1e-17]
