@@ -71,7 +71,9 @@ def build(document: Document) -> Loaded:
             name = _name(document, key, generated=True)
             values[key] = _declared(language.evaluate(formulas[key], values), name)
     outputs = _outputs(document, language, values)
-    roots = [*(values[key].node for key in formulas), *(node for _, node in outputs)]
+    # All that the file declares is kept, used or not: `run` shows every wire.
+    declared = [values[key].node for key in (*document.tables["constants"], *formulas)]
+    roots = [*declared, *(node for _, node in outputs)]
     own = set(inputs)
     rest = [node for node in reachable(roots) if node not in own]
     graph = Graph(

@@ -18,7 +18,7 @@ import numpy as np
 
 from graphc.errors import GraphSyntaxError, GraphTypeError, GraphValueError, located
 from graphc.textual.limits import MAX_ELEMENTS, MAX_FILE_BYTES, MAX_NDIM
-from graphc.types import DTYPES, dtype_name
+from graphc.types import DTYPES
 
 Array = np.ndarray[Any, Any]
 
@@ -200,7 +200,11 @@ def _npy(name: str, file: str, data: bytes) -> Array:
         raise GraphValueError(
             located(f"{name}: {file!r} is shorter or longer than its header says")
         )
-    dtype_name(dtype)  # raises for a dtype that we do not have
+    if dtype.newbyteorder("=") not in DTYPES.values():
+        known = ", ".join(DTYPES)
+        raise GraphTypeError(
+            located(f"{name}: {file!r} holds {dtype}, which is not supported; use one of {known}")
+        )
     return np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
 
 
