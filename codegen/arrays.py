@@ -143,7 +143,7 @@ def _look(printer: Printer, step: Look) -> Text:
         default = (kind.offset, kind.axis1, kind.axis2) == (0, 0, 1)
         where = "" if default else f"{kind.offset}, {kind.axis1}, {kind.axis2}"
         return f"{text}.diagonal({where})", ATOM
-    return _window(printer, step, kind, text), ATOM
+    raise AssertionError("a window is a statement of its own")
 
 
 def _same(printer: Printer, step: Look, operand: Operand) -> Text:
@@ -174,27 +174,29 @@ def _transpose(axes: tuple[int, ...]) -> str:
     return f".transpose({', '.join(map(str, axes))})"
 
 
-def _window(printer: Printer, step: Look, kind: Window, text: str) -> str:
+def strided(printer: Printer, step: Look, kind: Window, strides: str) -> str:
+    """Windows on an array; `strides` is the name of its strides."""
     printer.modules.add("as_strided")
-    source = step.operands[0]
-    assert isinstance(source, Value)
-    strides = []
+    text = printer.operand(step.operands[0], ATOM)
+    moves = []
     for steps in kind.steps:
         terms = []
         for axis, coefficient in enumerate(steps):
             if coefficient:
                 times = "" if coefficient == 1 else f"{coefficient} * "
-                terms.append(f"{times}{text}.strides[{axis}]")
-        strides.append(" + ".join(terms) or "0")
-    shape = ", ".join(printer.size(size) for size in step.out.shape)
-    comma = "," if len(strides) == 1 else ""
-    start = text
-    if any(offset != 0 for offset in kind.starts):
-        starts = [":" if s == 0 else f"{printer.size(s)}:" for s in kind.starts]
-        while starts[-1] == ":":
-            starts.pop()
-        start = f"{text}[{', '.join(starts)}]"
-    return f"as_strided({start}, ({shape}{comma}), ({', '.join(strides)}{comma}))"
+                terms.append(f"{times}{strides}[{axis}]")
+        moves.append(" + ".join(terms) or "0")
+    starts = [":" if start == 0 else f"{printer.size(start)}:" for start in kind.starts]
+    while starts and starts[-1] == ":":
+        starts.pop()
+    start = f"[{', '.join(starts)}]" if starts else ""
+    shape = tuple_text([printer.size(size) for size in step.out.shape])
+    return f"as_strided({text}{start}, {shape}, {tuple_text(moves)})"
+
+
+def tuple_text(items: Sequence[str]) -> str:
+    """A tuple of expressions."""
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
 # -- reductions, indexing, calls -------------------------------------------------------------------

@@ -9,6 +9,7 @@ from codegen.arrays import (
     filled,
     index_text,
     span_text,
+    strided,
     subscript,
 )
 from codegen.names import Names
@@ -18,6 +19,7 @@ from codegen.plan.steps import (
     Assemble,
     At,
     Invoke,
+    Look,
     Product,
     Put,
     Sheet,
@@ -25,6 +27,7 @@ from codegen.plan.steps import (
     Spread,
     Step,
     Value,
+    Window,
     outs_of,
 )
 from codegen.plan.uses import Uses
@@ -142,6 +145,12 @@ class Emitter:
         elif isinstance(step, Invoke) and len(step.outs) > 1:
             names = [self._target(out) for out in outs_of(step)]
             self._assign(step, ", ".join(names), expression(self.printer, step)[0])
+        elif isinstance(step, Look) and isinstance(step.kind, Window):
+            strides = self.plan.scope.fresh("strides")
+            source = self.printer.operand(step.operands[0], ATOM)
+            self.sources.append(Assign(strides, f"{source}.strides", tag=step.tag))
+            value = strided(self.printer, step, step.kind, strides)
+            self._assign(step, self.plan.names[step.out.index], value)
         else:
             value = expression(self.printer, step)[0]
             self._assign(step, self.plan.names[step.out.index], value)

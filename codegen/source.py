@@ -89,6 +89,12 @@ class Text:
     def __str__(self) -> str:
         return "\n".join(self.lines) + "\n"
 
+    def followed_by(self, other: Text) -> Text:
+        """Both texts, one below the other."""
+        shift = len(self.lines)
+        tags = {**self.tags, **{number + shift: tag for number, tag in other.tags.items()}}
+        return Text(self.lines + other.lines, tags)
+
 
 def render(module: Sequence[Source]) -> Text:
     """The text of a module."""

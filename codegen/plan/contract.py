@@ -331,6 +331,7 @@ def _outer(sheet: Sheet, a: Factor, b: Factor, order: tuple[str, ...], dtype: st
     function = FUNCTIONS["square" if square else "multiply"]
     operands: tuple[Operand, ...] = (x,) if square else (x, y)
     out = sheet.value(common, shape)
+    out.py = x.py and y.py
     return Factor(sheet.add(Apply(out, operands, sheet.note, sheet.tag, function)), names)
 
 
@@ -338,6 +339,8 @@ def _aligned(sheet: Sheet, factor: Factor, names: tuple[str, ...]) -> Value:
     """The factor with an axis for each of `names`, of size 1 where it lacks one."""
     value, own = factor
     kept = [name for name in names if name in own]
+    if not kept:
+        return value
     value = _transpose(sheet, value, tuple(own.index(name) for name in kept))
     first = next(k for k, name in enumerate(names) if name in own)
     if len(kept) == len(names) - first:

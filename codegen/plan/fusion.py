@@ -153,11 +153,13 @@ def _has_longer(reader: Apply, out: Value, chain: list[int], uses: Uses) -> bool
 def _look_is_inline(step: Look, uses: Uses) -> bool:
     """Views cost nothing, so that short ones are written wherever they are read."""
     readers = uses.readers[step.out.index]
+    if isinstance(step.kind, Window):
+        return False
     if any(_needs_name(reader, step.out, False) for reader in readers):
         return False
     source = step.operands[0]
     if len(readers) == 1 or not isinstance(source, Value):
-        return not isinstance(step.kind, Window)
+        return True
     if source.step is not None and not source.keep and uses.count(source) == 1:
         # The source would be computed at each reader.
         return False

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from codegen.names import Names
 from codegen.plan.buffers import Buffers
-from codegen.plan.steps import Apply, Fold, Product, Sheet, Step, Value, outs_of
+from codegen.plan.steps import (
+    Apply,
+    Assemble,
+    Fold,
+    Look,
+    Product,
+    Sheet,
+    Step,
+    Value,
+    Window,
+    outs_of,
+)
 from codegen.plan.uses import Uses
 
 _BINARY = {
@@ -94,6 +105,10 @@ def _labels(sheet: Sheet, uses: Uses, inline: list[bool], buffers: Buffers) -> l
 def _describe(step: Step, uses: Uses, names: list[str]) -> str:
     """A name for an unnamed value, from its operands, else from what it is part of."""
     text = ""
+    if isinstance(step, Look) and isinstance(step.kind, Window):
+        (source,) = step.operands
+        assert isinstance(source, Value)
+        return f"{names[source.index].removesuffix('_padded')}_windows"
     operands = [names[o.index] if isinstance(o, Value) else "" for o in step.operands]
     if isinstance(step, Apply | Fold) and len(operands) == 1 and operands[0]:
         name = step.fn if isinstance(step, Fold) else step.function.name
@@ -106,6 +121,8 @@ def _describe(step: Step, uses: Uses, names: list[str]) -> str:
         text = f"{operands[0]}_{word}" if word else ""
     elif isinstance(step, Product) and all(operands):
         text = f"{operands[0]}_{operands[1]}"
+    elif isinstance(step, Assemble) and len(operands) == 1 and operands[0]:
+        text = f"{operands[0]}_padded"
     if text and len(text) <= _LONGEST:
         return text
     if step.out.dtype == "bool":

@@ -158,13 +158,16 @@ def target(indices: tuple[Affine, ...], extents: Extents, expected: Mapping[str,
         best = max(index.terms, key=rank, default=None)
         usable = best is not None and rank(best)[:2] == (True, True)
         main.append(best[0] if best is not None and usable else None)
-    names: list[str] = []
-    for index, chosen in zip(indices, main, strict=True):
-        names.extend(n for n, _ in index.terms if n != chosen and n not in names)
-        if chosen is not None:
-            names.append(chosen)
-    loops = tuple(name for name in names if name not in main)
-    return Target(tuple(names), loops, tuple(main))
+    slices = [name for name in main if name is not None]
+    terms = [name for index in indices for name, _ in index.terms]
+    loops = tuple(dict.fromkeys(name for name in terms if name not in slices))
+    # Loops stand together before the slices that they move: so they are columns of one product.
+    axis = next((k for k, index in enumerate(indices) if len(index.terms) > 1), None)
+    if axis is None:
+        return Target(tuple(dict.fromkeys(terms)), loops, tuple(main))
+    before = sum(name is not None for name in main[:axis])
+    names = (*slices[:before], *loops, *slices[before:])
+    return Target(names, loops, tuple(main))
 
 
 def write(

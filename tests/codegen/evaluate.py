@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from codegen.expr import FUNCTIONS, Apply, Expr, Extent, Number, Symbol
+from codegen.expr import FUNCTIONS, Expr, Extent, Number, Symbol
 from codegen.program import (
     Broadcast,
     Call,
