@@ -1,5 +1,6 @@
 """The public names, and what importing them costs."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,30 @@ def test_another_codegen_is_reported(tmp_path):
     )
     assert done.returncode == 1
     assert "ImportError: graphc needs its own package `codegen`, and found another" in done.stderr
+
+
+def test_declaring_is_the_same_in_every_process():
+    code = """
+import numpy as np, graphc
+from graphc import canonical
+conv = graphc.contraction("conv", "y[n,h] = x[n,2*h+p] * w[p]")
+def model(params, x, i):
+    h = x
+    for W in params.values():
+        h = np.tanh(np.einsum("...i,ij->...j", h, W))
+    return {"a": conv(h, h[0]).sum() + h[i].std(), "b": np.moveaxis(h[None], 0, 1)}
+inner = graphc.trace(model, {"u": "f64[d, d]", "v": "f64[d, d]"}, "f64[n, d]", "i64[k]")
+outer = graphc.trace(lambda x, i, W: inner({"u": W, "v": W}, x, i), "f64[m, 9]", "i64[k]", "f64[9, 9]")
+print(outer, canonical.digest(outer))
+"""
+    found = set()
+    for seed in ("0", "1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        found.add(done.stdout)
+    assert len(found) == 1
