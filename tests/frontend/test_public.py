@@ -60,7 +60,8 @@ def model(params, x, i):
         h = np.tanh(np.einsum("...i,ij->...j", h, W))
     return {"a": conv(h, h[0]).sum() + h[i].std(), "b": np.moveaxis(h[None], 0, 1)}
 inner = graphc.trace(model, {"u": "f64[d, d]", "v": "f64[d, d]"}, "f64[n, d]", "i64[k]")
-outer = graphc.trace(lambda x, i, W: inner({"u": W, "v": W}, x, i), "f64[m, 9]", "i64[k]", "f64[9, 9]")
+types = "f64[m, 9]", "i64[k]", "f64[9, 9]"
+outer = graphc.trace(lambda x, i, W: inner({"u": W, "v": W}, x, i), *types)
 print(outer, canonical.digest(outer))
 """
     found = set()
