@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from graphc.nn import (
         arange,
         at,
+        constant,
         cross_entropy,
         elu,
         erf,
@@ -76,6 +77,7 @@ _HOMES = {
     "at": "graphc.nn",
     "check_grads": "graphc.inspect.check",
     "compile": "graphc.compiled",
+    "constant": "graphc.nn",
     "contraction": "graphc.custom",
     "cross_entropy": "graphc.nn",
     "dump": "graphc.textual",
@@ -125,6 +127,7 @@ __all__ = [
     "at",
     "check_grads",
     "compile",
+    "constant",
     "contraction",
     "cross_entropy",
     "dump",

@@ -16,7 +16,7 @@ from graphc.dispatch.indexing import write
 from graphc.dispatch.options import axes_of, dtype_of, flag, one_axis
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
-from graphc.lifting import Symbolic, is_weak, lift_all
+from graphc.lifting import Symbolic, is_weak, lift, lift_all
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
 from graphc.sites import here
@@ -260,6 +260,12 @@ def arange(size: int | Dim) -> Value:
     return finish(nodes.arange(size), name)
 
 
+def constant(array: Any) -> Value:
+    """An array as a value, copied and frozen: `graphc.constant(table)[i]` is indexed by a value."""
+    name = here()
+    return finish(lift(array), name)
+
+
 def size(n: int | Dim, dtype: Any = "f64") -> Value:
     """A size as a number to compute with: `np.sqrt(graphc.size(x.shape[-1], "f32"))`."""
     name = here()
@@ -321,6 +327,7 @@ def _symbolic(x: Any, value: Any, key: Any) -> bool:
 __all__ = [
     "arange",
     "at",
+    "constant",
     "cross_entropy",
     "elu",
     "erf",

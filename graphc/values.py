@@ -374,10 +374,14 @@ class Value(Methods):
     def __index__(self) -> int:
         self._number(
             "an int is needed here",
-            "index an array with it (x[i]); a Python list or range cannot wait",
+            "index a value with it, or graphc.constant(a)[i]; a Python list or range cannot wait",
         )
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        if self.node.type.dtype in ("i32", "i64"):
+            # What most often comes here is an array indexed by a value, which NumPy cannot hand on.
+            name = spell(self.node)
+            self._number("np.asarray()", f"to index an array by it: graphc.constant(a)[{name}]")
         self._number("np.asarray()", "use the value as it is, or np.stack to make one of several")
 
     def item(self, *args: Any) -> NoReturn:

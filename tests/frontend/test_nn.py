@@ -121,3 +121,12 @@ def test_scalars_and_integers():
     assert graphc.relu(-3) == 0
     assert isinstance(graphc.relu(-3), np.int64)
     assert graphc.softmax(np.array([1, 1])).dtype == np.float64
+
+
+def test_constants_are_indexed_by_values():
+    table = np.array([1.0, 3.0, 9.0])
+    graph = graphc.trace(
+        lambda i: graphc.constant(table)[i] + np.take(graphc.constant(table), i), "i64[n]"
+    )
+    table[:] = 0
+    np.testing.assert_array_equal(graph([2, 0]), [18.0, 2.0])
