@@ -40,8 +40,15 @@ def central(
     Software 4 (1982).
     """
     scale = max(1.0, abs(float(at[index])))
-    # Large enough that even its halves stay far above rounding.
-    step = scale * eps ** (1 / 5)
+    # A function may vary on the scale of x, or far below it: sin(1e6).
+    found = (_ridders(function, at, index, scale * eps**power) for power in (0.2, 0.4))
+    return min(found, key=lambda estimate: estimate[1])[0]
+
+
+def _ridders(
+    function: Callable[[Array], float], at: Array, index: tuple[int, ...], step: float
+) -> tuple[float, float]:
+    """The derivative, and how well the estimates agree, from a first step."""
     previous = [_difference(function, at, index, step)]
     best, error = previous[0], float("inf")
     for _ in range(1, _ROUNDS):
@@ -51,13 +58,13 @@ def central(
         for k, older in enumerate(previous):
             row.append((row[k] * factor - older) / (factor - 1))
             factor *= _SHRINK**2
-            found = max(abs(row[k + 1] - row[k]), abs(row[k + 1] - older))
-            if found < error:
-                best, error = row[k + 1], found
+            apart = max(abs(row[k + 1] - row[k]), abs(row[k + 1] - older))
+            if apart < error:
+                best, error = row[k + 1], apart
         if abs(row[-1] - previous[-1]) >= 2 * error:
             break
         previous = row
-    return best
+    return best, error
 
 
 def _difference(
