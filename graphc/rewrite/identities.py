@@ -19,6 +19,8 @@ from graphc.ir import Graph, Node
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
 from graphc.rewrite import moves
+from graphc.rewrite.partials import unused_operands
+from graphc.rewrite.scatters import add_of_places, add_of_scatter
 from graphc.rewrite.walk import Rule, fitted, rebuild, table_name, uniform
 from graphc.types import FLOATING, broadcast
 
@@ -38,7 +40,8 @@ def identity(node: Node) -> Node:
                 if found is not None:
                     return found
                 break
-        rules = RULES.get(table_name(op), ())
+        name = table_name(op)
+        rules = RULES.get(name, ()) if name else PARTIALS
     else:
         rules = moves.rules_of(node)
     for rule in rules:
@@ -315,8 +318,11 @@ def implicit_broadcast(node: Node) -> Node | None:
 _ROUNDING: tuple[Rule, ...] = (settled,)
 _CAST: tuple[Rule, ...] = (cast_to_own, cast_of_cast)
 
+# For ops that are not in the table: partials, and users' own.
+PARTIALS: tuple[Rule, ...] = (unused_operands,)
+
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    "add": (add_zero, add_negative),
+    "add": (add_zero, add_negative, add_of_scatter, add_of_places),
     "subtract": (subtract_zero, subtract_negative),
     "multiply": (multiply_one, multiply_minus_one, multiply_zero, signs_cancel),
     "divide": (divide_one, divide_minus_one, signs_cancel),

@@ -21,7 +21,9 @@ from graphc.ops.kinds import (
     Pad,
     Place,
     Reduction,
+    Scatter,
 )
+from graphc.rewrite.scatters import scatter_of_broadcast, unique_positions
 from graphc.rewrite.walk import Rule, fitted, uniform
 from graphc.types import Shape, Size, product
 
@@ -35,6 +37,8 @@ def rules_of(node: Node) -> tuple[Rule, ...]:
         return CONTRACTIONS
     if isinstance(op, Reduction):
         return REDUCTIONS
+    if isinstance(op, Scatter):
+        return SCATTERS
     return ()
 
 
@@ -284,3 +288,4 @@ LAYOUTS: Mapping[type, tuple[Rule, ...]] = {
 }
 CONTRACTIONS: tuple[Rule, ...] = (sum_of_nothing, sum_of_broadcast, contraction_of_transpose)
 REDUCTIONS: tuple[Rule, ...] = (fold_of_nothing,)
+SCATTERS: tuple[Rule, ...] = (unique_positions, scatter_of_broadcast)

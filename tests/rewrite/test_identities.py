@@ -9,10 +9,10 @@ from graphc import nodes
 from graphc.freeze import freeze
 from graphc.interpret import evaluate_outputs
 from graphc.ops.elementwise import TABLE
-from graphc.ops.kinds import Contraction, Einstein
+from graphc.ops.kinds import Contraction, Einstein, Elementwise
 from graphc.rewrite import simplify, simplify_identities
-from graphc.rewrite.identities import RULES, identity
-from graphc.rewrite.moves import CONTRACTIONS, LAYOUTS, REDUCTIONS
+from graphc.rewrite.identities import PARTIALS, RULES, identity
+from graphc.rewrite.moves import CONTRACTIONS, LAYOUTS, REDUCTIONS, SCATTERS
 from graphc.types import Dim, parse_type
 from graphc.verify import verify
 from tests.strategies import cases
@@ -62,6 +62,25 @@ def whole(*shape):
 def raw(layout, params, x, text):
     """A layout as a pass may leave it: the constructors would not make it."""
     return nodes.Node(layout, (x,), params, parse_type(text))
+
+
+BY_A = Elementwise("d_a", ("a", "b"), "b", "b")
+RECIPROCAL = Elementwise("d_quotient", ("a", "b"), "1 / b", "1 / b", "float")
+OF_OUTPUT = Elementwise("d_tanh", ("x", "y"), "1 - y * y", "1 - tanh(x)**2", "float", output=True)
+CONSTANT_PARTIAL = Elementwise("d_twice", ("x",), "2", "2")
+ROW = nodes.slice_(X, (5,), (2,), (1,))
+
+
+def scattered(index, value):
+    return nodes.scatter(A, value, [index], (True,))
+
+
+def region(start, size):
+    return Slice((start,), (size,), (1,))
+
+
+def placed(start, size):
+    return nodes.place(ROW, region(start, size), (9,))
 
 
 n1, n2 = nodes.index("i"), nodes.index("j")
@@ -178,9 +197,41 @@ APPLIES = [
     ),
 ]
 
+APPLIES += [
+    ("unused_operands", nodes.elementwise(BY_A, X, Y), Y),
+    ("unused_operands", nodes.elementwise(BY_A, X, number(2.0)), nodes.full(X.type, 2.0)),
+    ("unused_operands", nodes.elementwise(RECIPROCAL, A, number(4.0)), nodes.full(A.type, 0.25)),
+    ("unused_operands", nodes.elementwise(OF_OUTPUT, X, op("tanh", X)), None),
+    ("unused_operands", nodes.elementwise(CONSTANT_PARTIAL, X), nodes.full(X.type, 2.0)),
+    ("unique_positions", scattered(nodes.arange(3), number(2.0)), None),
+    ("unique_positions", scattered(number([2, 0], "i64"), number(2.0)), None),
+    (
+        "scatter_of_broadcast",
+        scattered(number([2, -1], "i64"), nodes.broadcast_to(number(2.0), (2, 4))),
+        None,
+    ),
+    (
+        "add_of_scatter",
+        op(
+            "add", A, nodes.scatter(nodes.zeros(A.type), A, [nodes.arange(3)], (True,), "add", True)
+        ),
+        nodes.scatter(A, A, [nodes.arange(3)], (True,), "add", True),
+    ),
+    (
+        "add_of_places",
+        op("add", placed(2, 2), placed(0, 2)),
+        nodes.place(nodes.concatenate([ROW, ROW], 0), region(0, 4), (9,)),
+    ),
+    (
+        "add_of_places",
+        op("add", nodes.place(nodes.concatenate([ROW, ROW], 0), region(0, 4), (9,)), placed(4, 2)),
+        nodes.place(nodes.concatenate([ROW, ROW, ROW], 0), region(0, 6), (9,)),
+    ),
+]
+
 EVERY = {
     rule.__name__
-    for rules in [*RULES.values(), *LAYOUTS.values(), CONTRACTIONS, REDUCTIONS]
+    for rules in [*RULES.values(), *LAYOUTS.values(), CONTRACTIONS, REDUCTIONS, SCATTERS, PARTIALS]
     for rule in rules
 } | {"implicit_broadcast"}
 
@@ -204,7 +255,10 @@ def test_a_rule_applies_and_keeps_every_bit(rule, node, expected):
     changed = identity(node)
     assert changed is not node
     # Sums may round differently, and zeros that are summed or absorbed may change their sign.
-    exact = rule not in ("contraction_of_transpose", "absorb_finite", "sum_of_broadcast")
+    exact = rule not in (
+        *("contraction_of_transpose", "absorb_finite", "sum_of_broadcast"),
+        *("add_of_scatter", "add_of_places"),
+    )
     same = identical if exact else np.testing.assert_allclose
     same(evaluated(changed), evaluated(node))
     if expected is not None:
@@ -243,6 +297,20 @@ REFUSED = [
     nodes.sum_(nodes.broadcast_to(nodes.reshape(X, (12, 1)), (12, BATCH)), (1,)),  # batch may be 0
     nodes.concatenate([nodes.slice_(X, (2,), (3,), (1,)), nodes.slice_(X, (6,), (4,), (1,))], 0),
     nodes.concatenate([nodes.slice_(X, (2,), (3,), (1,)), nodes.slice_(Y, (5,), (4,), (1,))], 0),
+]
+
+
+REFUSED += [
+    scattered(number([1, 1], "i64"), number(2.0)),  # repeats
+    scattered(number([2, -1], "i64"), number(2.0)),  # repeats: -1 is 2
+    scattered(I, number(2.0)),
+    nodes.scatter(
+        nodes.zeros(B.type), number(1.0), [nodes.reshape(nodes.arange(2), (2, 1)), I], (True, True)
+    ),  # counts along one of two axes
+    op("add", A, nodes.scatter(nodes.zeros(A.type), number(2.0), [I], (True,))),
+    op("add", placed(0, 2), placed(3, 2)),  # a gap
+    op("add", placed(0, 2), placed(1, 2)),  # an overlap
+    nodes.elementwise(Elementwise("held", ("x",), "x", differentiable=False), X),
 ]
 
 
