@@ -206,7 +206,8 @@ def _settings(graph: ir.Graph, settings: Sequence[str]) -> Values:
 
     known = {node.name: node for node in graph.inputs}
     found: dict[str, np.ndarray[Any, Any]] = {}
-    for setting in settings:
+    for given in settings:
+        setting = " ".join(given.split())  # errors are one line
         name, equals, text = (part.strip() for part in setting.partition("="))
         if not equals or not name:
             raise GraphSyntaxError(f"--set {setting}: write NAME=VALUE, such as x=-2")
