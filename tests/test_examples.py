@@ -1,0 +1,115 @@
+"""The examples run, and find the numbers they should."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphc
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def wires(file, **inputs):
+    return graphc.load(str(EXAMPLES / file)).evaluate(**inputs)
+
+
+def close(found, expected, tolerance):
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=tolerance, rel=0), name
+
+
+def test_circuit():
+    found = wires("circuit.toml", x=-2.0, y=5.0, z=-4.0)
+    close(found.values, {"q": 3, "f": -12}, 0)
+    close(found.grads, {"f": 1, "q": -4, "z": 3, "x": -4, "y": -4}, 0)
+
+
+def test_neuron_on_every_wire():
+    found = wires("neuron.toml", w0=2.0, x0=-1.0, w1=-3.0, x1=-2.0, w2=-3.0)
+    values = {"dot": 1, "negated": -1, "power": 0.3679, "denominator": 1.3679, "f": 0.7311}
+    close(found.values, values, 5e-5)
+    # -1 / (1 + 1/e)^2 is -0.53445, which a lecture prints as -0.5345.
+    grads = {"f": 1, "denominator": -0.5344466, "power": -0.5344466, "negated": -0.1966119}
+    close(found.grads, grads | {"dot": 0.1966119}, 5e-8)
+    close(found.values, {"f": 0.7310586}, 5e-8)
+    inputs = {"w0": -0.1966119, "x0": 0.3932239, "w1": -0.3932239, "x1": -0.5898358}
+    close(found.grads, inputs | {"w2": 0.1966119}, 5e-8)
+
+
+def test_gates():
+    found = wires("gates.toml", x=3.0, y=-4.0, z=2.0, w=-1.0)
+    close(found.values, {"f": -20}, 0)
+    close(found.grads, {"x": -8, "y": 6, "z": 2, "w": 0}, 0)
+
+
+def test_gates_share_a_tie_evenly():
+    found = wires("gates.toml", x=3.0, y=-4.0, z=2.0, w=2.0)
+    close(found.grads, {"z": 1, "w": 1}, 0)
+
+
+def test_softmax_classifier(capsys):
+    example = runpy.run_path(str(EXAMPLES / "softmax_classifier.py"))
+    probabilities, value, gradient = example["one_example"]()
+    exponentials = np.exp([3.2, 5.1, -1.7])
+    np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(), rtol=1e-14)
+    np.testing.assert_allclose(probabilities, [0.13, 0.87, 0.0], atol=5e-3)
+    assert value == pytest.approx(2.04, abs=5e-3)
+    np.testing.assert_allclose(gradient, probabilities - [1, 0, 0], rtol=1e-13)
+
+    example["main"](["--quick"])
+    assert "loss            2.04" in capsys.readouterr().out
+    before, after, accuracy = example["train"](500)
+    assert before == pytest.approx(np.log(3), abs=0.02)
+    assert after < 0.2
+    assert accuracy > 0.97
+
+
+def test_digits_reach_96_percent():
+    digits = runpy.run_path(str(EXAMPLES / "digits.py"))
+    results = [digits["train"](seed) for seed in range(5)]
+    assert np.median([accuracy for accuracy, _, _ in results]) >= 0.96
+
+
+def test_digits_quick(capsys):
+    digits = runpy.run_path(str(EXAMPLES / "digits.py"))
+    median = digits["main"](["--quick"])
+    captured = capsys.readouterr()
+    assert f"median test accuracy {median:.1%}" in captured.out
+    assert captured.err == "", "no progress bar where nobody watches"
+
+
+def test_digits_progress_bar_on_a_terminal(capsys):
+    class Terminal:
+        def __init__(self):
+            self.text = ""
+
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    terminal = Terminal()
+    draw = runpy.run_path(str(EXAMPLES / "digits.py"))["progress_bar"]("seed 0", terminal, width=4)
+    draw(0.5, 1.25)
+    assert terminal.text == "\rseed 0 [##..] loss 1.2500 "
+    draw(1.0, 1.0)
+    assert terminal.text.endswith("\r\033[K")
+
+
+def test_digits_splits_are_stratified_disjoint_and_seeded():
+    digits = runpy.run_path(str(EXAMPLES / "digits.py"))
+    x, y = digits["load"]()
+    assert x.shape == (1797, 64)
+    assert (x.min(), x.max()) == (0.0, 1.0)
+    train, test = digits["split"](y, np.random.default_rng(0))
+    again, _ = digits["split"](y, np.random.default_rng(0))
+    assert np.array_equal(train, again)
+    assert sorted([*train, *test]) == list(range(1797))
+    share = np.bincount(y[train]) / np.bincount(y)
+    assert np.all(abs(share - 0.8) < 0.003)
