@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from codegen.expr import Apply, Expr, Number, Symbol, symbols
+from codegen.expr import Apply, Expr, Number, Symbol, replace_symbols
+from graphc.derive.scalar import choose
 from graphc.derive.sympy_bridge import from_sympy, symbol, to_sympy
 from graphc.errors import GraphError
 
@@ -51,9 +52,11 @@ def candidates(
         for form in _apply(strategy, exact, context):
             found.setdefault(form)
     for form in list(found):
-        for stable in (_stable(form), _masked(form, known)):
-            if stable is not None:
-                found.setdefault(stable)
+        found.update(dict.fromkeys(_masked(form, known)))
+        found.update(dict.fromkeys(_symmetric(form)))
+        stable = _stable(form)
+        if stable is not None:
+            found.setdefault(stable)
     return list(found)
 
 
@@ -90,7 +93,7 @@ def _pieces(expr: Expr) -> Iterator[Expr]:
 def _replace(expr: Expr, by: dict[Expr, Expr]) -> Expr:
     if isinstance(expr, Apply) and expr.function == "where":
         condition, yes, no = expr.args
-        return Apply("where", (condition, _replace(yes, by), _replace(no, by)))
+        return choose(condition, _replace(yes, by), _replace(no, by))
     return by.get(expr, expr)
 
 
@@ -106,18 +109,24 @@ def _algebra(expr: sp.Expr, context: Context) -> Iterator[sp.Expr]:
     yield sp.expand(expr)
 
 
-def _in_terms_of_known(expr: sp.Expr, context: Context) -> Iterator[sp.Expr]:
+def _known_parts(expr: sp.Expr, context: Context) -> Iterator[sp.Expr]:
     """Known values in the place of their definitions: 1/(2 sqrt(x)) = 1/(2 y)."""
     for name, definition in reversed(context.known):
-        y = symbol(name)
         if definition.is_Symbol or definition.is_number:
             continue
-        direct = expr.subs(definition, y)
+        direct = expr.subs(definition, symbol(name))
         if direct != expr:
             yield direct
+
+
+def _known_factors(expr: sp.Expr, context: Context) -> Iterator[sp.Expr]:
+    """expr = y^k rest, for a known y, where the rest is simpler for it."""
+    for name, definition in reversed(context.known):
+        if definition.is_Symbol or definition.is_number:
+            continue
         if expr.count_ops() > _SMALL or definition.count_ops() > _SMALL:
             continue
-        # expr = y^k * rest, where the rest is simpler for it.
+        y = symbol(name)
         for power in (1, 2, -1):
             rest = sp.powsimp(sp.cancel(sp.powsimp(expr / definition**power)))
             if rest.count_ops() < expr.count_ops():
@@ -220,7 +229,7 @@ def _in_powers(expr: sp.Expr, u: sp.Expr, E: sp.Symbol) -> sp.Expr | None:
 
 
 def _by_magnitude(expr: sp.Expr, context: Context) -> Iterator[sp.Expr]:
-    """An even fraction in exp(u) by exp(-|u|), which never overflows."""
+    """A fraction in exp(u) by exp(-|u|), which never overflows: even, odd, or in two pieces."""
     expr = (
         expr.rewrite(sp.exp)
         if expr.has(sp.functions.elementary.hyperbolic.HyperbolicFunction)
@@ -233,35 +242,110 @@ def _by_magnitude(expr: sp.Expr, context: Context) -> Iterator[sp.Expr]:
         told = _in_powers(expr, u, E)
         if told is None or not told.is_rational_function(E):
             continue
-        forward = sp.factor(sp.cancel(sp.together(told.subs(E, 1 / E))))
-        backward = sp.factor(sp.cancel(sp.together(told)))
-        for sign, even in ((1, forward), (1, backward)):
-            if sp.cancel(forward - backward) == 0:
-                yield sign * even.subs(E, sp.exp(-sp.Abs(u)))
-        yield forward.subs(E, sp.exp(-u))
-        yield backward.subs(E, sp.exp(u))
+        right = sp.factor(sp.cancel(sp.together(told.subs(E, 1 / E))))
+        left = sp.factor(sp.cancel(sp.together(told)))
+        size = sp.exp(-sp.Abs(u))
+        if sp.cancel(right - left) == 0:
+            yield right.subs(E, size)
+        elif sp.cancel(right + left) == 0:
+            yield sp.sign(u) * right.subs(E, size)
+        else:
+            yield sp.Piecewise((right.subs(E, size), u >= 0), (left.subs(E, size), True))
+        yield right.subs(E, sp.exp(-u))
+        yield left.subs(E, sp.exp(u))
 
 
 def _hyperbolic(expr: sp.Expr, context: Context) -> Iterator[sp.Expr]:
-    """1 - tanh^2 = 1/cosh^2, 1 + tan^2 = 1/cos^2, and both halves of the angle."""
-    t = sp.Wild("t")
-    told = expr.replace(1 - sp.tanh(t) ** 2, 1 / sp.cosh(t) ** 2)
-    told = told.replace(1 + sp.tan(t) ** 2, 1 / sp.cos(t) ** 2)
-    told = told.replace(1 - sp.cos(t), 2 * sp.sin(t / 2) ** 2)
+    """1 - tanh^2 = 1/cosh^2, 1 + tanh(w) = 2/(1 + exp(-2w)), 1 - cos(w) = 2 sin(w/2)^2."""
+    told = expr.replace(lambda part: part.is_Add, _sum_of_hyperbolics)
     if told != expr:
         yield told
+        yield from _fractions(told, context)
     factored = sp.factor(expr) if expr.count_ops() <= _SMALL else expr
-    told = factored.replace((sp.tanh(t) - 1) * (sp.tanh(t) + 1), -1 / sp.cosh(t) ** 2)
+    told = factored.replace(lambda part: part.is_Mul, _product_of_tanh)
     if told != factored:
         yield told
 
 
+def _sum_of_hyperbolics(total: sp.Add) -> sp.Expr:
+    """One number and the terms that it makes whole, wherever they are among the others."""
+    terms = list(total.args)
+    constant = next((term for term in terms if term.is_number), None)
+    if constant is None:
+        return total
+    for term in terms:
+        for sign in (1, -1):
+            core = sign * term / constant
+            whole = _WHOLE.get(type(core.args[0] if core.is_Pow else core))
+            value = whole(core, sign) if whole else None
+            if value is not None:
+                return total - constant - term + constant * value
+    return total
+
+
+def _whole_tanh(core: sp.Expr, sign: int) -> sp.Expr | None:
+    if core.is_Pow:
+        return 1 / sp.cosh(core.base.args[0]) ** 2 if core.exp == 2 and sign < 0 else None
+    return 2 / (1 + sp.exp(-2 * sign * core.args[0]))
+
+
+def _whole_tan(core: sp.Expr, sign: int) -> sp.Expr | None:
+    if core.is_Pow and core.exp == 2 and sign > 0:
+        return 1 / sp.cos(core.base.args[0]) ** 2
+    return None
+
+
+def _whole_cos(core: sp.Expr, sign: int) -> sp.Expr | None:
+    half = core.args[0] / 2
+    if core.is_Pow:
+        return None
+    return 2 * (sp.sin(half) if sign < 0 else sp.cos(half)) ** 2
+
+
+_WHOLE = {sp.tanh: _whole_tanh, sp.tan: _whole_tan, sp.cos: _whole_cos}
+
+
+def _product_of_tanh(product: sp.Mul) -> sp.Expr:
+    """(1 - tanh)(1 + tanh) = 1/cosh^2."""
+    for part in sorted(product.atoms(sp.tanh), key=sp.default_sort_key):
+        if {part - 1, part + 1} <= set(product.args):
+            return product / ((part - 1) * (part + 1)) * (-1 / sp.cosh(part.args[0]) ** 2)
+    return product
+
+
+def _fractions(expr: sp.Expr, context: Context) -> Iterator[sp.Expr]:
+    """exp(u)/(1 + exp(u)) = 1/(1 + exp(-u)), in every product: inf/inf becomes 1."""
+    told = expr.replace(lambda part: part.is_Mul, _bounded)
+    if told != expr:
+        yield told
+
+
+def _bounded(product: sp.Mul) -> sp.Expr:
+    for factor in product.args:
+        base, power = factor.as_base_exp()
+        if not (power.is_Integer and power < 0 and base.is_Add and len(base.args) == 2):
+            continue
+        rest = base - 1
+        if not isinstance(rest, sp.exp):
+            continue
+        u = rest.args[0]
+        for other in product.args:
+            times = sp.cancel(other.args[0] / u) if isinstance(other, sp.exp) else sp.S.Zero
+            if times.is_Integer and 0 < times <= -power:
+                kept = (1 + sp.exp(u)) ** (power + times) / (1 + sp.exp(-u)) ** times
+                return product / factor / other * kept
+    return product
+
+
+# Quick ones first: for a user's op the time is short.
 STRATEGIES: tuple[Strategy, ...] = (
-    _in_terms_of_known,
-    _solved,
+    _known_parts,
     _hyperbolic,
+    _fractions,
     _logistic,
+    _known_factors,
     _by_magnitude,
+    _solved,
     _algebra,
 )
 
@@ -340,28 +424,30 @@ def _square_root(expr: Expr) -> Expr | None:
     return None
 
 
-def _masked(expr: Expr, known: Sequence[tuple[str, Expr]]) -> Expr | None:
+def _masked(expr: Expr, known: Sequence[tuple[str, Expr]]) -> Iterator[Expr]:
     """A mask on an operand as a mask on the value: relu' is x > 0, and y > 0 where y is relu(x)."""
     if not known or not isinstance(expr, Apply) or expr.function not in ("greater", "less"):
-        return None
-    name, definition = known[-1]
-    left = expr.args[0]
-    if isinstance(left, Symbol) and isinstance(definition, Apply) and left in definition.args:
-        return Apply(expr.function, (Symbol(name), expr.args[1]))
-    return None
-
-
-def series(best: Expr, exact: Expr, arg: str) -> Iterator[Expr]:
-    """`best` away from zero, and near zero a truncated Taylor series, of some orders and radii."""
-    if not _smooth(exact) or set(symbols(exact)) != {arg}:
         return
-    x = symbol(arg)
-    for order, radius in ((4, 0.0005), (8, 0.05), (12, 0.25), (18, 0.6)):
-        try:
-            expansion = sp.series(to_sympy(exact), x, 0, order).removeO()
-        except (NotImplementedError, ValueError, TypeError, AttributeError):
-            return
-        if not expansion.is_polynomial(x):
-            return
-        near = Apply("less", (Apply("absolute", (Symbol(arg),)), Number(radius)))
-        yield Apply("where", (near, from_sympy(sp.horner(expansion, wrt=x)), best))
+    name, definition = known[-1]
+    for at, operand in enumerate(expr.args):
+        if isinstance(operand, Symbol) and operand in getattr(definition, "args", ()):
+            told = [Symbol(name) if k == at else arg for k, arg in enumerate(expr.args)]
+            yield Apply(expr.function, tuple(told))
+
+
+def _symmetric(expr: Expr) -> Iterator[Expr]:
+    """where(x > 0, g(x), g(-x)) = g(|x|), and where(x > 0, g(x), -g(-x)) = sign(x) g(|x|)."""
+    if not (isinstance(expr, Apply) and expr.function == "where"):
+        return
+    condition, right, left = expr.args
+    if not isinstance(condition, Apply) or condition.function not in ("greater", "greater_equal"):
+        return
+    x, zero = condition.args
+    if not isinstance(x, Symbol) or zero != Number(0) or not (_smooth(right) and _smooth(left)):
+        return
+    mirrored = to_sympy(right).subs(symbol(x.name), -symbol(x.name))
+    folded = replace_symbols(right, {x.name: Apply("absolute", (x,))})
+    if sp.expand(mirrored - to_sympy(left)) == 0:
+        yield folded
+    elif sp.expand(mirrored + to_sympy(left)) == 0 and condition.function == "greater":
+        yield Apply("multiply", (Apply("sign", (x,)), folded))

@@ -17,6 +17,8 @@ _MOST_BITS = 6000
 _ZERO_BITS = 2700
 # Beyond, an argument is out of the floating range by far; range reduction would take for ever.
 _HUGE = 4000
+# From here on more digits cost milliseconds, and cancel nothing: one term of a sum has won.
+_FAR = 1e20
 
 Value = Any  # an mpf; nan where the function is undefined (or complex), inf at a pole
 
@@ -216,9 +218,16 @@ def slope(expr: Expr, point: Mapping[str, float], arg: str) -> Value:
     Across a jump the difference does not shrink with its width: there the slope is that of the
     pieces, which is zero for a mask, and is taken as zero.
     """
+    # The difference of two values that cancel inside needs more digits yet; two must agree.
     rise, width = _rise(expr, point, arg, -100, 400)
+    for bits in (1300, 3000) if abs(point[arg]) < _FAR else ():
+        better, width = _rise(expr, point, arg, -100, bits)
+        agree = abs(better - rise) <= abs(better) / 8
+        rise = better
+        if agree and better:
+            break
     if rise and _branches(expr):
-        narrow, _ = _rise(expr, point, arg, -160, 600)
+        narrow, _ = _rise(expr, point, arg, -160, 1300)
         if abs(narrow) > abs(rise) / 2:
             return mpmath.mpf(0)
     return rise / (2 * width)

@@ -82,6 +82,26 @@ def gradient(
     """
     literal = tuple(literal) or (False,) * len(args)
     free = [k for k, constant in enumerate(literal) if not constant]
+    vector, kinks = _gradient(expr, args, free, literal)
+    joined: list[Expr | None] = [None] * len(args)
+    for at, k in enumerate(free):
+        tree = _at_points(vector[at], k, args, points)
+        joined[k] = None if tree == ZERO else tree
+    for where, values in points:
+        kinks.append(Kink(where, tuple(value or "formula" for value in values)))
+    return Gradient(tuple(joined), tuple(kinks))
+
+
+def _gradient(
+    expr: Expr, args: Sequence[str], free: Sequence[int], literal: Sequence[bool]
+) -> tuple[_Vector, list[Kink]]:
+    """The partials by the free args, and the kinks."""
+    if isinstance(expr, Apply) and expr.function == "where":
+        # An outermost choice needs no table: each branch is differentiated on its own.
+        condition, *branches = expr.args
+        (yes, kinks), (no, more) = (_gradient(branch, args, free, literal) for branch in branches)
+        joined = tuple(choose(condition, a, b) for a, b in zip(yes, no, strict=True))
+        return joined, kinks + [kink for kink in more if kink not in kinks]
     pieces = _Pieces()
     lowered = _resolve_steps(expr, pieces)
     _collect(lowered, pieces)
@@ -90,23 +110,12 @@ def gradient(
         raise GraphValueError(
             located(f"formula `{formula.text(expr)}` has more than {MAX_CHOICES} choices: split it")
         )
-    table = _table(lowered, args, free, pieces, conditions)
-    kinks: list[Kink] = []
-    joined: list[Expr | None] = []
-    for k in range(len(args)):
-        if k not in free:
-            joined.append(None)
-            continue
-        at = free.index(k)
-        tree = _join({way: vector[at] for way, vector in table.items()}, conditions)
-        tree = _restore(tree, pieces)
-        tree = _at_points(tree, k, args, points)
-        joined.append(None if tree == ZERO else tree)
-    if pieces.choices:
-        kinks = _kinks(table, conditions, literal, pieces)
-    for where, values in points:
-        kinks.append(Kink(where, tuple(value or "formula" for value in values)))
-    return Gradient(tuple(joined), tuple(kinks))
+    table, jumps = _table(lowered, args, free, pieces, conditions)
+    vector = tuple(
+        _restore(_join({way: row[at] for way, row in table.items()}, conditions), pieces)
+        for at in range(len(free))
+    )
+    return vector, _kinks(table, jumps, conditions, literal, pieces)
 
 
 # -- taking apart ----------------------------------------------------------------------------------
@@ -172,9 +181,16 @@ def _boundary(left: Expr, right: Expr) -> tuple[object, bool]:
     content = difference.as_coeff_Mul()[0] if not difference.is_Add else difference.primitive()[0]
     if content != 0:
         difference = sp.expand(difference / sp.Abs(content))
-    if difference.could_extract_minus_sign():
-        return -difference, True
-    return difference, False
+    flipped = difference.could_extract_minus_sign()
+    return _root(-difference if flipped else difference), flipped
+
+
+def _root(boundary: sp.Expr) -> sp.Expr:
+    """The same boundary, with the same sign on either side, without an exponential: exp(u) = c."""
+    constant, rest = boundary.as_coeff_Add()
+    if isinstance(rest, sp.exp) and constant.is_negative:
+        return sp.expand(rest.args[0] - sp.log(-constant))
+    return boundary
 
 
 def _conditions(pieces: _Pieces) -> list[_Choice]:
@@ -197,8 +213,9 @@ def _table(
     free: Sequence[int],
     pieces: _Pieces,
     conditions: Sequence[_Choice],
-) -> dict[_Way, _Vector]:
-    """The gradient by the free arguments for each way of choosing, ties included."""
+) -> tuple[dict[_Way, _Vector], set[_Way]]:
+    """The gradient by the free arguments for each way of choosing, ties included; and the ties at
+    which it jumps."""
     exact: dict[_Way, list[sp.Expr]] = {}
     for way in product("><", repeat=len(conditions)):
         smooth = to_sympy(
@@ -215,11 +232,14 @@ def _table(
     if len(kinks) > MAX_TIES:
         # So many boundaries never meet in practice: only single ties are told apart.
         ties = [way for way in ties if way.count("=") == 1]
+    jumps: set[_Way] = set()
     for way in ties:
         around = [exact[near] for near in product("><", repeat=len(way)) if _touches(near, way)]
         boundaries = [conditions[at].key for at in range(len(way)) if way[at] == "="]
-        table[way] = _at_tie(around, boundaries)
-    return table
+        table[way], jump = _at_tie(around, boundaries)
+        if jump:
+            jumps.add(way)
+    return table, jumps
 
 
 def _derivative(smooth: sp.Expr, by: sp.Symbol) -> sp.Expr:
@@ -253,8 +273,9 @@ def _take(expr: Expr, way: Mapping[object, str], conditions: Sequence[_Choice]) 
     return left_taken if takes_left else _take(right, way, conditions)
 
 
-def _at_tie(around: list[list[sp.Expr]], boundaries: Sequence[object]) -> _Vector:
-    """The element of least norm of the hull of the gradients `around`, on the boundaries."""
+def _at_tie(around: list[list[sp.Expr]], boundaries: Sequence[object]) -> tuple[_Vector, bool]:
+    """The element of least norm of the hull of the gradients `around`, on the boundaries; and
+    whether there is more than one of them."""
     substitution = _solve(boundaries)
     vectors: list[list[sp.Expr]] = []
     for parts in around:
@@ -264,11 +285,12 @@ def _at_tie(around: list[list[sp.Expr]], boundaries: Sequence[object]) -> _Vecto
     if not vectors:
         vectors = [around[0]]
     if len(vectors) == 1:
-        return tuple(from_sympy(part) for part in vectors[0])
+        # No jump: what holds on one side holds here, and the two need not be told apart.
+        return tuple(from_sympy(part) for part in around[0]), False
     if all(part.is_Rational for vector in vectors for part in vector):
-        return tuple(from_sympy(part) for part in least_norm(vectors))
+        return tuple(from_sympy(part) for part in least_norm(vectors)), True
     # Three and more varying pieces meet at a point: the first two decide, as they do around it.
-    return _between(vectors[0], vectors[1])
+    return _between(vectors[0], vectors[1]), True
 
 
 def _solve(boundaries: Sequence[object]) -> dict[sp.Symbol, sp.Expr]:
@@ -289,6 +311,8 @@ def _solve(boundaries: Sequence[object]) -> dict[sp.Symbol, sp.Expr]:
 def _between(p: list[sp.Expr], q: list[sp.Expr]) -> _Vector:
     """The element of least norm between two gradients that are known only at the call."""
     if len(p) == 1:
+        if p[0] + q[0] == 0:
+            return (ZERO,)
         return (_nearer_zero(from_sympy(p[0]), from_sympy(q[0])),)
     # The point p + t (q - p), t in [0, 1], of least norm has t = p.(p - q) / |p - q|^2.
     along = sp.expand(sum(a * (a - b) for a, b in zip(p, q, strict=True)))
@@ -409,6 +433,7 @@ def _at_points(
 
 def _kinks(
     table: Mapping[_Way, _Vector],
+    jumps: set[_Way],
     conditions: Sequence[_Choice],
     literal: Sequence[bool],
     pieces: _Pieces,
@@ -421,10 +446,7 @@ def _kinks(
             continue
         seen: list[tuple[str, ...]] = []
         for way, vector in table.items():
-            if way[at] != "=" or way.count("=") != 1:
-                continue
-            sides = [table[(*way[:at], sign, *way[at + 1 :])] for sign in "><"]
-            if sides[0] == sides[1]:
+            if way[at] != "=" or way.count("=") != 1 or way not in jumps:
                 continue
             parts = iter(vector)
             values = tuple(

@@ -16,6 +16,7 @@ from graphc.derive.data import Derivation, Form, free_args, output_name, partial
 from graphc.derive.scalar import constant_in, gradient
 from graphc.derive.score import Points, Score
 from graphc.derive.seeds import POINTS, SEEDS
+from graphc.derive.taylor import series
 from graphc.errors import GraphError
 from graphc.ops.kinds import Elementwise
 
@@ -25,29 +26,32 @@ PARTIAL_LIMIT = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is spent: `count` points a dtype; with `exact`, any cancellation is seen through.
+    """How much is spent: `count` points a dtype.
 
-    seconds: after this no further forms are sought; those found are still measured.
+    seconds: after this no further forms are sought; those found are still measured. The value and
+        each partial have an equal share.
     """
 
     count: int
-    exact: bool
     seconds: float
     tried: int = 0
 
 
-RECORDED = Effort(count=500, exact=True, seconds=math.inf, tried=6)
-QUICK = Effort(count=60, exact=False, seconds=0.3)
+RECORDED = Effort(count=500, seconds=math.inf, tried=6)
+QUICK = Effort(count=60, seconds=0.25)
 
 
 @dataclass(slots=True)
 class _Search:
     effort: Effort
+    share: float
     started: float = field(default_factory=time.perf_counter)
 
-    @property
+    def begin(self) -> None:
+        self.started = time.perf_counter()
+
     def over(self) -> bool:
-        return time.perf_counter() - self.started > self.effort.seconds
+        return time.perf_counter() - self.started > self.share
 
 
 def derive(
@@ -57,8 +61,8 @@ def derive(
 
     Raises GraphValueError where the definition cannot be differentiated.
     """
-    search = _Search(effort)
     free = free_args(op)
+    search = _Search(effort, effort.seconds / (1 + len(free)))
     definition = formula.parse(op.definition or op.formula, op.args)
     chosen = Form(op.formula)
     if value and not op.definition and not _primitive(definition):
@@ -138,16 +142,18 @@ def _choose(
     own = outputs.own[0] if outputs else ""
     usable = {*free, *(name for name, _ in known)}
     measured: dict[Expr, Score] = {}
+    search.begin()
 
     def consider(candidates: Iterable[Expr]) -> None:
         for form in candidates:
             if form not in measured and set(symbols(form)) <= usable:
                 measured[form] = score.measure(form, where, limit, own)
 
-    consider(forms.candidates(exact, known, seeds, lambda: search.over))
+    consider(forms.candidates(exact, known, seeds, search.over))
     best = _best(measured, limit)
-    if measured[best].worst > limit and not search.over:
-        consider(_near_bad_point(best, exact, free, where))
+    univariate = len(free) == 1 and set(symbols(exact)) == set(free)
+    if univariate and measured[best].worst > limit and score.bad_near_zero(best, where, limit):
+        consider(series(best, exact, free[0]))
         best = _best(measured, limit)
     return _form(best, measured, limit, search.effort.tried)
 
@@ -162,7 +168,7 @@ def _points(
 ) -> Points:
     ties = any(isinstance(e, Apply) and e.function in _TYING for e in _parts(exact))
     near = _literals(exact)
-    at = score.points(exact, free, dtype, effort.count, near, ties, effort.exact, literals)
+    at = score.points(exact, free, dtype, effort.count, near, ties, literals)
     if not outputs:
         return at
     for name, definition in outputs.given:
@@ -209,15 +215,6 @@ def _best(measured: Mapping[Expr, Score], limit: float) -> Expr:
         return min(good, key=lambda form: measured[form].cost)
     # None is good everywhere: the one that is bad at the fewest points.
     return min(measured, key=lambda form: (measured[form].beyond, measured[form].cost))
-
-
-def _near_bad_point(
-    best: Expr, exact: Expr, free: Sequence[str], where: Sequence[Points]
-) -> Iterable[Expr]:
-    """A truncated series around zero, where nothing else keeps the digits there."""
-    if len(free) != 1:
-        return ()
-    return forms.series(best if set(symbols(best)) == set(free) else exact, exact, free[0])
 
 
 def _form(best: Expr, measured: Mapping[Expr, Score], limit: float, tried: int) -> Form:

@@ -73,8 +73,8 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     "d_d_reciprocal": ("-2 * d / x", "2 * y / x / x", "-2 * y * d"),
     "d_d_arcsin": ("x * d * d * d", "x * d / ((1 - x) * (1 + x))"),
     "d_d_arccos": ("-x * d / ((x - 1) * (1 + x))", "x * d / ((1 - x) * (1 + x))"),
-    "d_d_arctan": ("-2 * x * d * d",),
-    "d_d_arctanh": ("2 * x * d * d",),
+    "d_d_arctan": ("-2 * d * (x * d)",),
+    "d_d_arctanh": ("2 * d * (x * d)",),
     "d_d_arcsinh": ("-x * d * d * d", "-d * (x * d) * d", "-x * d / (1 + x * x)"),
     "d_d_arccosh": ("-x * d * d * d", "-d * (x * d) * d", "-x * d / (x - 1) / (x + 1)"),
     "d_d_erf": ("-2 * x * d",),
@@ -83,7 +83,38 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         "(2 - x * tanh(0.5 * x)) / (1 + exp(x)) / (1 + exp(-x))",
         "(2 - x * tanh(0.5 * x)) / (2 + 2 * cosh(x))",
     ),
-    "d_d_gelu": ("0.3989422804014327 * (2 - x * x) * exp(-0.5 * x * x)",),
+    "d_d_gelu": (
+        "0.3989422804014327 * (2 - x * x) * exp(-0.5 * x * x)",
+        "0.7978845608028654 * exp(-0.5 * x * x)"
+        " - 0.3989422804014327 * x * (x * exp(-0.5 * x * x))",
+    ),
+    "d_d_hypot_d_a_d_a": ("where(y == 0, 0, b / y * (b / y) / y)",),
+    "d_d_hypot_d_a_d_b": ("where(y == 0, 0, -d * (b / y) / y)",),
+    "d_d_hypot_d_b_d_a": ("where(y == 0, 0, -d * (a / y) / y)",),
+    "d_d_hypot_d_b_d_b": ("where(y == 0, 0, a / y * (a / y) / y)",),
+    "d_d_arctan2_d_a_d_a": (
+        "where(logical_and(a == 0, b == 0), 0, -2 * d * (a / hypot(a, b)) / hypot(a, b))",
+    ),
+    "d_d_arctan2_d_a_d_b": (
+        "where(logical_and(a == 0, b == 0), 0, "
+        "(a - b) / hypot(a, b) * ((a + b) / hypot(a, b)) / hypot(a, b) / hypot(a, b))",
+    ),
+    "d_d_arctan2_d_b_d_a": (
+        "where(logical_and(a == 0, b == 0), 0, "
+        "(a - b) / hypot(a, b) * ((a + b) / hypot(a, b)) / hypot(a, b) / hypot(a, b))",
+    ),
+    "d_d_arctan2_d_b_d_b": (
+        "where(logical_and(a == 0, b == 0), 0, -2 * d * (b / hypot(a, b)) / hypot(a, b))",
+    ),
+    "d_d_logaddexp_d_a_d_a": ("d / (1 + exp(a - b))",),
+    "d_d_logaddexp_d_a_d_b": ("-d / (1 + exp(a - b))",),
+    "d_d_logaddexp_d_b_d_a": ("-d / (1 + exp(b - a))",),
+    "d_d_logaddexp_d_b_d_b": ("d / (1 + exp(b - a))",),
+    "d_d_logaddexp2_d_a_d_a": ("0.6931471805599453 * d / (1 + exp2(a - b))",),
+    "d_d_logaddexp2_d_a_d_b": ("-0.6931471805599453 * d / (1 + exp2(a - b))",),
+    "d_d_logaddexp2_d_b_d_a": ("-0.6931471805599453 * d / (1 + exp2(b - a))",),
+    "d_d_logaddexp2_d_b_d_b": ("0.6931471805599453 * d / (1 + exp2(b - a))",),
+    "d_d_xlogy_d_b_d_b": ("where(a == 0, 0, -d / b)", "-d / b"),
     "d_d_divide_d_b_d_a": ("-1 / b / b",),
     "d_d_divide_d_a_d_b": ("-d / b", "-1 / b / b", "-d * d"),
     "d_d_divide_d_b_d_b": ("-2 * d / b", "2 * y / b / b"),

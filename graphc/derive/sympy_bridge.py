@@ -255,7 +255,7 @@ def _product(expr: sp.Expr) -> Expr:
     if coefficient.is_Rational and not _is_double(coefficient) and coefficient.q < 1000:
         below.insert(0, Number(int(coefficient.q)))
         coefficient = sp.Integer(coefficient.p)
-    if coefficient != 1 or not above:
+    if float(coefficient) != 1 or not above:
         # 1 / (2 y), not 0.5 / y, reads as it is written in books; the value is the same.
         if coefficient.is_Rational and coefficient.p == 1 and coefficient.q > 1 and not above:
             below.insert(0, Number(int(coefficient.q)))
