@@ -6,13 +6,13 @@ import tomllib
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
-from strategies import cases
-from text_graphs import graphs
 
 import graphc
 from graphc.canonical import canonical_lines, digest
 from graphc.interpret import evaluate_outputs
 from graphc.verify import verify
+from tests.strategies import cases
+from tests.textual.text_graphs import graphs
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
