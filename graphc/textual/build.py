@@ -113,15 +113,15 @@ def _check_keys(document: Document) -> None:
                 with document.at(table, key):
                     raise GraphNameError(located(f"{key!r} is declared in [{where[key]}] already"))
             where[key] = table
-    names: dict[str, str] = {key: key for key in where if not GENERATED.fullmatch(key)}
-    for key, name in document.tables["names"].items():
+    stated = document.tables["names"]
+    taken = {key for key in where if key not in stated and not GENERATED.fullmatch(key)}
+    for key, name in stated.items():
         with document.at("names", key):
             if key not in where:
                 raise unknown_name("[names]: no value", key, where)
-            names.pop(key, None)
-            if name in names.values():
+            if name in taken:
                 raise GraphNameError(located(f"[names]: {name!r} is the name of another value"))
-            names[key] = name
+            taken.add(name)
 
 
 def _name(document: Document, key: str, generated: bool) -> str:
@@ -151,11 +151,11 @@ def _inputs(document: Document) -> dict[str, Value]:
                 type_ = _type(name, text)
                 node = nodes.input_(name, type_, InputParams(role, paths.get(name, ())))
                 values[key] = Value(node)
-    order = [leaf for leaf in paths if leaf in {value.name for value in values.values()}]
-    if order:
-        by_name = {value.name: key for key, value in values.items()}
-        listed = [by_name[leaf] for leaf in order]
-        rest = [key for key in values if key not in set(listed)]
+    by_name = {value.name: key for key, value in values.items()}
+    listed = [by_name[leaf] for leaf in paths if leaf in by_name]
+    if listed:
+        known = set(listed)
+        rest = [key for key in values if key not in known]
         values = {key: values[key] for key in (*listed, *rest)}
     return values
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 import graphc
+from graphc.inspect.check import gradient_report
 from graphc.inspect.numerical import central, complex_step, one_sided
+from tests.strategies import cases
 
 
 def wrong_cube():
@@ -93,6 +96,13 @@ def test_every_kind_of_definition():
     report = graphc.check_grads(loss, x, W, np.array([0, 2, 1, 2]), 0.7)
     assert [row.checked for row in report.rows] == [12, 9, 1]
     assert max(row.relative for row in report.rows) < 1e-11
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases(scalar=True, smooth=True, kinks=False))
+def test_random_graphs(case):
+    report = gradient_report(case.graph, case.values, samples=10)
+    assert report.ok, f"{case.graph}\n{report}"
 
 
 def test_single_precision_has_its_own_tolerance():
