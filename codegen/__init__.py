@@ -12,18 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codegen.generate import Generated, generate
-    from codegen.load import load, load_source
+    from codegen.loading import load, load_source
+    from codegen.modules import Generated, generate
     from codegen.names import identifier
 
 __all__ = ["Generated", "generate", "identifier", "load", "load_source"]
 
 _HOMES = {
-    "Generated": "codegen.generate",
-    "generate": "codegen.generate",
+    "Generated": "codegen.modules",
+    "generate": "codegen.modules",
     "identifier": "codegen.names",
-    "load": "codegen.load",
-    "load_source": "codegen.load",
+    "load": "codegen.loading",
+    "load_source": "codegen.loading",
 }
 
 

@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from codegen.entry import Input, axis_text, size_bindings
-from codegen.names import Names, identifier, quoted
+from codegen.names import Names, quoted
 from codegen.plan.flatten import leaves
-from codegen.program import Function, Leaf, Node, Tree, Var
-from codegen.source import Assign, Source
+from codegen.program import Function, Leaf, Node, Param, Tree, Var
+from codegen.source import Assign, Block, Do, Source
 from codegen.types import Dim, size_names, substitute
 
+# A container's outline in an error is cut to fit on a line.
+_LONGEST = 68
 
-def parameter_names(function: Function, scope: Names) -> dict[Var, str]:
-    """The identifier of every leaf of the arguments. Arguments come first: callers name them."""
+
+def parameter_names(function: Function, scope: Names) -> tuple[dict[Var, str], dict[str, str]]:
+    """The identifier of every leaf of the arguments, and that of every argument by its name.
+
+    Arguments come first: callers name them.
+    """
     texts: dict[Var, str] = {}
+    arguments: dict[str, str] = {}
     for param in function.params:
-        text = scope.fresh(param.name)
+        arguments[param.name] = text = scope.fresh(param.name)
         if isinstance(param.value, Leaf):
             texts[param.value.var] = text
     for param in function.params:
         if isinstance(param.value, Tree):
             for var in leaves(param.value):
                 texts[var] = scope.fresh(var.name or param.name)
-    return texts
+    return texts, arguments
 
 
 def known_sizes(function: Function, parameters: list[Var]) -> list[str]:
@@ -38,11 +45,10 @@ def known_sizes(function: Function, parameters: list[Var]) -> list[str]:
     return list(found)
 
 
-def signature(function: Function, texts: Mapping[Var, str]) -> Iterator[str]:
+def signature(function: Function, arguments: Mapping[str, str]) -> Iterator[str]:
     """The parameters, with their defaults."""
     for param in function.params:
-        leaf = param.value.var if isinstance(param.value, Leaf) else None
-        text = texts[leaf] if leaf is not None else identifier(param.name)
+        text = arguments[param.name]
         yield text if param.default is None else f"{text}={param.default!r}"
 
 
@@ -100,7 +106,7 @@ def unpack(text: str, tree: Tree, texts: Mapping[Var, str]) -> list[Source]:
         if not tree.items:
             return []
         names = [texts[item.var] for item in tree.items if isinstance(item, Leaf)]
-        return [Assign(", ".join(names) + ("," if len(names) == 1 else ""), text)]
+        return [Assign(", ".join(names) if len(names) > 1 else f"({names[0]},)", text)]
     sources: list[Source] = []
     stack: list[tuple[str, Node]] = [(text, tree)]
     while stack:
@@ -111,6 +117,45 @@ def unpack(text: str, tree: Tree, texts: Mapping[Var, str]) -> list[Source]:
         parts = [(path + access(node, k), item) for k, item in enumerate(node.items)]
         stack.extend(reversed(parts))
     return sources
+
+
+def structure(where: str, param: Param, text: str, lines: list[Source]) -> list[Source]:
+    """Unpacking that says what a container should look like where it does not."""
+    counts: list[str] = []
+    stack: list[tuple[str, Node]] = [(text, param.value)]
+    while stack:
+        path, node = stack.pop()
+        if isinstance(node, Leaf):
+            continue
+        counts.append(f"len({path}) != {len(node.items)}")
+        stack.extend((path + access(node, k), n) for k, n in reversed(list(enumerate(node.items))))
+    message = f"{where}(): {param.name} should be {_outline(param.value)}"
+    if len(message) > _LONGEST:
+        message = message[:_LONGEST] + "..."
+    return [
+        Block(
+            "try:",
+            [*lines, Block(f"if {' or '.join(counts)}:", [Do("raise ValueError")])],
+        ),
+        Block(
+            "except (TypeError, ValueError, LookupError, AttributeError):",
+            [Do(f"raise TypeError({quoted(message)}) from None")],
+        ),
+    ]
+
+
+def _outline(node: Node) -> str:
+    """A container as a person would write it."""
+    if isinstance(node, Leaf):
+        return str(node.var.type)
+    items = [_outline(item) for item in node.items]
+    if node.kind == "dict":
+        pairs = zip(node.keys, items, strict=True)
+        return "{" + ", ".join(f"{key!r}: {item}" for key, item in pairs) + "}"
+    if node.kind == "namedtuple":
+        pairs = zip(node.keys, items, strict=True)
+        return "(" + ", ".join(f"{key}={item}" for key, item in pairs) + ")"
+    return f"[{', '.join(items)}]" if node.kind == "list" else f"({', '.join(items)})"
 
 
 def access(tree: Tree, position: int) -> str:

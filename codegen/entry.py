@@ -7,6 +7,7 @@ else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from codegen.names import Names, quoted
@@ -16,8 +17,8 @@ from codegen.types import size_names, size_text
 
 _CHECKED = {"f64": "F64", "f32": "F32", "i64": "I64", "i32": "I32", "bool": "BOOL"}
 Binds = dict[tuple[Var, int], SizeRule]
-# How many types are compared in one line.
-_CHAIN = 5
+# The width of a chain of comparisons, with room for its indentation and an `and`.
+_CHAIN = 68
 _PYTHON = {"f64": "float", "bool": "bool"}
 
 
@@ -34,18 +35,25 @@ class Input:
 class Check:
     """What the entry of one function becomes.
 
-    condition: what holds of inputs that need no conversion; `` where nothing is checked.
+    condition: what holds of inputs that need no conversion; empty where nothing is checked.
     body: the statements of the checking function, between its docstring and its `return`.
+    others: arguments that are taken as they are, but which bind sizes.
     """
 
     inputs: tuple[Input, ...]
     condition: str
     body: tuple[Source, ...]
+    others: tuple[str, ...] = ()
 
     @property
     def names(self) -> str:
         """The inputs, as arguments and as targets."""
         return ", ".join(item.text for item in self.inputs)
+
+    @property
+    def arguments(self) -> str:
+        """What the checking function takes: the inputs, and the arrays that bind their sizes."""
+        return ", ".join([*(item.text for item in self.inputs), *self.others])
 
 
 def axis_text(text: str, axis: int) -> str:
@@ -53,7 +61,7 @@ def axis_text(text: str, axis: int) -> str:
     return f"{text}.shape[{axis}]"
 
 
-def size_bindings(entry: Entry, texts: dict[Var, str]) -> dict[str, str]:
+def size_bindings(entry: Entry, texts: Mapping[Var, str]) -> dict[str, str]:
     """For every named size, the expression that solves for it."""
     bound: dict[str, str] = {}
     for rule in entry.sizes:
@@ -66,12 +74,19 @@ def size_bindings(entry: Entry, texts: dict[Var, str]) -> dict[str, str]:
     return bound
 
 
-def check(entry: Entry, inputs: tuple[Input, ...], scalar_mode: bool, where: str) -> Check:
-    """The check of these inputs; `where` is the name that errors begin with."""
-    texts = {item.var: item.text for item in inputs}
+def check(
+    entry: Entry,
+    inputs: tuple[Input, ...],
+    texts: Mapping[Var, str],
+    scalar_mode: bool,
+    where: str,
+) -> Check:
+    """The check of these inputs. texts: the identifier of every argument; where: the name that
+    errors begin with."""
+    checked = {item.var for item in inputs}
     solved = size_bindings(entry, texts)
     rename = {name: _grouped(text) for name, text in solved.items()}
-    binds = {(rule.var, rule.axis): rule for rule in reversed(entry.sizes) if rule.var in texts}
+    binds = {(rule.var, rule.axis): rule for rule in reversed(entry.sizes) if rule.var in checked}
     terms = _type_terms(inputs, scalar_mode)
     for item in inputs:
         terms.extend(_shape_terms(item, binds, rename))
@@ -80,7 +95,11 @@ def check(entry: Entry, inputs: tuple[Input, ...], scalar_mode: bool, where: str
             terms.append(f"{rename[rule.name]} >= 0")
     for a, b, _ in entry.equal:
         terms.append(f"{size_text(a, rename)} == {size_text(b, rename)}")
-    return Check(inputs, " and ".join(terms), tuple(_body(entry, inputs, solved, binds, where)))
+    others = tuple(
+        dict.fromkeys(texts[rule.var] for rule in entry.sizes if rule.var not in checked)
+    )
+    body = tuple(_body(entry, inputs, solved, binds, others, where))
+    return Check(inputs, " and ".join(terms), body, others)
 
 
 def _grouped(text: str) -> str:
@@ -106,8 +125,14 @@ def _type_terms(inputs: tuple[Input, ...], scalar_mode: bool) -> list[str]:
 
 
 def _chains(texts: list[str], last: str) -> list[str]:
-    """`a is b is last`, a few at a time."""
-    return [" is ".join([*texts[k : k + _CHAIN], last]) for k in range(0, len(texts), _CHAIN)]
+    """`a is b is last`, as many at a time as fit on a line."""
+    chains: list[list[str]] = []
+    for text in texts:
+        if chains and sum(len(t) + 4 for t in chains[-1]) + len(text) + len(last) <= _CHAIN:
+            chains[-1].append(text)
+        else:
+            chains.append([text])
+    return [" is ".join([*chain, last]) for chain in chains]
 
 
 def _shape_terms(item: Input, binds: Binds, rename: dict[str, str]) -> list[str]:
@@ -137,6 +162,7 @@ def _body(
     inputs: tuple[Input, ...],
     solved: dict[str, str],
     binds: Binds,
+    others: tuple[str, ...],
     where: str,
 ) -> list[Source]:
     body: list[Source] = []
@@ -151,7 +177,7 @@ def _body(
             call = f"_as_number({arguments})"
         body.append(Assign(item.text, call))
     used = [name for name in solved if _needed(name, entry, inputs)]
-    scope = Names(item.text for item in inputs)
+    scope = Names([*(item.text for item in inputs), *others])
     locals_ = {name: scope.fresh(name) for name in used}
     for name in used:
         body.append(Assign(locals_[name], solved[name]))
@@ -178,7 +204,8 @@ def _needed(name: str, entry: Entry, inputs: tuple[Input, ...]) -> bool:
     mentions = sum(
         name in size_names(size) for item in inputs for size in item.var.type.shape
     ) + sum(name in size_names(size) for a, b, _ in entry.equal for size in (a, b))
-    return mentions > 1 or rule.offset > 0 or rule.scale != 1
+    bound_here = any(item.var is rule.var for item in inputs)
+    return mentions > bound_here or rule.offset > 0 or rule.scale != 1
 
 
 def _shape_is_checked(item: Input, binds: Binds) -> bool:
@@ -216,8 +243,7 @@ def check_function(name: str, made: Check) -> Source:
     doc = Lines(
         ['"""The inputs, converted where that loses nothing; else the error says which."""']
     )
-    tail = f"{made.names}," if len(made.inputs) == 1 else made.names
-    return Block(f"def {name}({made.names}):", [doc, *made.body, Return(tail)])
+    return Block(f"def {name}({made.arguments}):", [doc, *made.body, Return(made.names)])
 
 
 def helpers(where: str, needs: set[str]) -> list[Source]:

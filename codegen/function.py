@@ -11,6 +11,7 @@ from codegen.arguments import (
     known_sizes,
     parameter_names,
     signature,
+    structure,
     unpack,
 )
 from codegen.emit import Emitter, Plan
@@ -39,6 +40,8 @@ class Made:
 
     sources: list[Source]
     check: Check | None
+    # The statement that calls the checking function, whose name the module decides.
+    call: Assign | None = None
     modules: set[str] = field(default_factory=set)
     constants: set[Var] = field(default_factory=set)
     fast_records: bool = False
@@ -66,9 +69,31 @@ class Sizes:
         return known
 
 
+@dataclass(slots=True)
+class Planned:
+    """A function and everything that was decided about it.
+
+    known: the value of each Var. texts: the identifier of every leaf of the arguments; containers:
+    that of every argument, by its name.
+    """
+
+    function: Function
+    plan: Plan
+    known: Known
+    sizes: Sizes
+    texts: dict[Var, str]
+    containers: dict[str, str]
+
+    @property
+    def used(self) -> list[Var]:
+        """The leaves of the arguments that the body reads."""
+        count = self.plan.uses.count
+        return [var for var in self.texts if count(self.known[var])]
+
+
 def plan_function(
     program: Program, function: Function, options: Options, given: Mapping[Var, str]
-) -> tuple[Plan, Known, Sizes, dict[Var, str]]:
+) -> Planned:
     """All decisions about a function. given: the module-level names of constants."""
     sheet, known = flatten(function, program.constants, options)
     results = [known[var] for var in leaves(function.result)]
@@ -83,15 +108,15 @@ def plan_function(
     inline = inline_values(sheet, read, scale, scalar_mode)
     places = buffers(sheet, read, inline, scale, frozenset(program.callables))
     scope = Names(given.values())
-    texts = parameter_names(function, scope)
+    texts, containers = parameter_names(function, scope)
     sizes = Sizes()
     for name in known_sizes(function, parameters):
         sizes.rename[name] = scope.fresh(name)
-    idents = {known[var].index: text for var, text in given.items() if var in known}
+    idents = {known[var].index: text for var, text in given.items()}
     idents.update({known[var].index: texts[var] for var in parameters})
     names = name_values(sheet, read, inline, places, scope, idents)
     plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode)
-    return plan, known, sizes, texts
+    return Planned(function, plan, known, sizes, texts, containers)
 
 
 def emit_function(
@@ -102,60 +127,67 @@ def emit_function(
     checks: bool,
 ) -> Made:
     """The source of one function; of two where scalar code needs its NumPy body."""
-    plan, known, sizes, texts = plan_function(program, function, options, given)
+    planned = plan_function(program, function, options, given)
+    plan, sizes = planned.plan, planned.sizes
     printer_class = MathPrinter if plan.scalar_mode else Printer
     printer = printer_class(len(plan.sheet.values), sizes.text)
     body = Emitter(plan, printer, sizes.loops).body()
-    result = Result(function, plan, known, printer, texts, fast=plan.scalar_mode)
+    result = Result(function, plan, planned.known, printer, planned.containers)
     body.append(Return(result.text(function.result, top=True)))
-    made = Made([], None, printer.modules)
-    checked = None
-    if checks and function.entry is not None:
-        inputs = tuple(inputs_of(function, texts))
-        if inputs:
-            checked = check(function.entry, inputs, plan.scalar_mode, identifier(program.name))
-    head = _head(function, plan, sizes, texts, checked)
-    made.check = checked
+    made = Made([], _check(program, planned) if checks else None)
+    made.modules = printer.modules
     made.fast_records = result.fast_used
     made.constants = {
-        constant.var for constant in program.constants if plan.uses.count(known[constant.var])
+        constant.var
+        for constant in program.constants
+        if plan.uses.count(planned.known[constant.var])
     }
     fallback: list[Source] = []
     if plan.scalar_mode and _raises(plan):
-        name = f"_{function.name}_numpy"
-        arguments = ", ".join(_used_leaves(function, plan, known, texts))
-        handler = Block(
-            "except (OverflowError, ZeroDivisionError, ValueError):",
-            [Return(f"{name}({arguments})")],
-        )
-        body = [Block("try:", body), handler]
-        fallback = _numpy_body(function, plan, known, texts, name, arguments, made)
+        name = f"_{identifier(function.name)}_numpy"
+        call = f"{name}({', '.join(planned.texts[var] for var in planned.used)})"
+        handler = "except (OverflowError, ZeroDivisionError, ValueError):"
+        body = [Block("try:", body), Block(handler, [Return(call)])]
+        fallback = [Blank(2), _numpy_body(planned, name, made)]
+    head = _head(planned, made, identifier(program.name))
     if head and isinstance(body[0], Comment):
         body.insert(0, Blank())
-    doc = docstring(function.doc, 4) if function.doc else None
-    content: list[Source] = [*([doc] if doc else []), *head, *body]
-    arguments = ", ".join(signature(function, texts))
-    header = f"def {identifier(function.name)}({arguments}):"
-    made.sources = [Block(header, content), *fallback]
+    doc = [docstring(function.doc, 4)] if function.doc else []
+    parameters = ", ".join(signature(function, planned.containers))
+    header = f"def {identifier(function.name)}({parameters}):"
+    made.sources = [Block(header, [*doc, *head, *body]), *fallback]
     return made
 
 
-def _head(
-    function: Function,
-    plan: Plan,
-    sizes: Sizes,
-    texts: Mapping[Var, str],
-    checked: Check | None,
-) -> list[Source]:
+def _check(program: Program, planned: Planned) -> Check | None:
+    """The entry check, where there is anything to check."""
+    entry = planned.function.entry
+    if entry is None:
+        return None
+    inputs = tuple(inputs_of(planned.function, planned.texts))
+    if not inputs:
+        return None
+    where = identifier(program.name)
+    return check(entry, inputs, planned.texts, planned.plan.scalar_mode, where)
+
+
+def _head(planned: Planned, made: Made, where: str) -> list[Source]:
     """Unpacking, the check, and the sizes that the body mentions."""
+    function, texts, sizes = planned.function, planned.texts, planned.sizes
+    checked = made.check
     head: list[Source] = []
     for param in function.params:
         if isinstance(param.value, Tree):
-            head.extend(unpack(identifier(param.name), param.value, texts))
+            text = planned.containers[param.name]
+            lines = unpack(text, param.value, texts)
+            entry = function.entry if checked is not None else None
+            if entry is not None and param.name not in entry.trusted:
+                lines = structure(where, param, text, lines)
+            head.extend(lines)
     if checked is not None and checked.condition:
-        # Filled in by the module, which shares checking functions between functions.
-        call = Assign(checked.names + ("," if len(checked.inputs) == 1 else ""), "CHECK")
-        head.append(Block(f"if not ({checked.condition}):", [call]))
+        # The module fills in the call, for functions share their checking functions.
+        made.call = Assign(checked.names, "")
+        head.append(Block(f"if not ({checked.condition}):", [made.call]))
     bound = bindings(function, texts)
     for name, text in sizes.rename.items():
         if name in sizes.used and name in bound:
@@ -163,44 +195,21 @@ def _head(
     return head
 
 
-# -- scalar mode -----------------------------------------------------------------------------------
-
-
 def _raises(plan: Plan) -> bool:
     return any(isinstance(step, Apply) and step.function.raises for step in plan.sheet.steps)
 
 
-def _used_leaves(
-    function: Function, plan: Plan, known: Known, texts: Mapping[Var, str]
-) -> list[str]:
-    return [
-        texts[var]
-        for param in function.params
-        for var in leaves(param.value)
-        if plan.uses.count(known[var])
-    ]
-
-
-def _numpy_body(
-    function: Function,
-    plan: Plan,
-    known: Known,
-    texts: Mapping[Var, str],
-    name: str,
-    arguments: str,
-    made: Made,
-) -> list[Source]:
+def _numpy_body(planned: Planned, name: str, made: Made) -> Source:
     """The same statements on NumPy's numbers, for where Python's raise."""
+    function, plan, texts = planned.function, planned.plan, planned.texts
     printer = Printer(len(plan.sheet.values), str, strict=True)
     body = Emitter(plan, printer, {}).body()
-    result = Result(function, plan, known, printer, texts, fast=True)
+    result = Result(function, plan, planned.known, printer, planned.containers)
     body.append(Return(result.text(function.result, top=True)))
     made.modules |= printer.modules
     doc = docstring(f"`{function.name}` where Python's floats raise and NumPy's do not.", 4)
-    convert: list[Source] = []
-    for param in function.params:
-        for var in leaves(param.value):
-            if plan.uses.count(known[var]):
-                text = texts[var]
-                convert.append(Assign(text, f"{dtype_text(var.type.dtype)}({text})"))
-    return [Blank(2), Block(f"def {name}({arguments}):", [doc, *convert, *body])]
+    convert: list[Source] = [
+        Assign(texts[var], f"{dtype_text(var.type.dtype)}({texts[var]})") for var in planned.used
+    ]
+    parameters = ", ".join(texts[var] for var in planned.used)
+    return Block(f"def {name}({parameters}):", [doc, *convert, *body])

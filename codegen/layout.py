@@ -5,7 +5,10 @@ It works on the text of one statement, whose brackets are balanced and which con
 
 from __future__ import annotations
 
+import re
+
 WIDTH = 88
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _CLOSE = frozenset(")]}")
 # Loosest first: a long expression is broken at its loosest operators.
@@ -21,11 +24,24 @@ _OPERATORS = (
 )
 
 
+def _blind(text: str) -> str:
+    """The text, of the same length, with nothing in its strings that looks like code."""
+    return _STRING.sub(lambda match: "_" * len(match[0]), text)
+
+
 def wrap(text: str, indent: int) -> list[str]:
     """The statement's lines, each indented, none wider than WIDTH where a break allows it."""
     pad = " " * indent
     if len(text) + indent <= WIDTH:
         return [pad + text]
+    if text.startswith("if ") and text[-1] == ":" and not text.startswith(("if (", "if not (")):
+        return [f"{pad}if (", *_inside(text[3:-1], indent + 4), f"{pad}):"]
+    start = _value_start(text)
+    if ", " in text[:start] and len(text[:start]) + indent > WIDTH // 2:
+        target = text[:start].removesuffix(" = ")
+        first, *rest = wrap(f"_ = {text[start:]}", indent)
+        closing = pad + ")" + first[indent + 1 :]
+        return [f"{pad}(", *_items(_split(target, (", ",)), indent + 4), closing, *rest]
     pairs = _outer_brackets(text)
     if not pairs:
         return _parenthesise(text, indent)
@@ -44,16 +60,20 @@ def _inside(body: str, indent: int) -> list[str]:
     if len(body) + indent <= WIDTH:
         return [pad + body]
     if len(items) > 1:
-        parts = [item.removesuffix(",") for item in items]
-        return [line for part in parts for line in _with_comma(wrap(part, indent))]
+        return _items(items, indent)
     operators = _loosest(body)
     if operators is None:
         return wrap(body, indent)
     return [line for part in _split(body, operators) for line in wrap(part, indent)]
 
 
-def _with_comma(lines: list[str]) -> list[str]:
-    return [*lines[:-1], lines[-1] + ","]
+def _items(items: list[str], indent: int) -> list[str]:
+    """One item a line, each with a comma."""
+    lines: list[str] = []
+    for item in items:
+        lines += wrap(item.removesuffix(","), indent)
+        lines[-1] += ","
+    return lines
 
 
 def _parenthesise(text: str, indent: int) -> list[str]:
@@ -70,6 +90,7 @@ def _parenthesise(text: str, indent: int) -> list[str]:
 
 def _value_start(text: str) -> int:
     """Where the value of an assignment or a return begins; 0 for a bare expression."""
+    text = _blind(text)
     if text.startswith("return "):
         return len("return ")
     depth = 0
@@ -85,6 +106,7 @@ def _value_start(text: str) -> int:
 
 def _outer_brackets(text: str) -> list[tuple[int, int]]:
     """The positions of the outermost bracket pairs."""
+    text = _blind(text)
     pairs: list[tuple[int, int]] = []
     depth = start = 0
     for position, char in enumerate(text):
@@ -111,15 +133,16 @@ def _split(text: str, separators: tuple[str, ...]) -> list[str]:
     """Cut outside brackets: after a comma, before an operator."""
     parts: list[str] = []
     depth = start = position = 0
+    blind = _blind(text)
     while position < len(text):
-        char = text[position]
+        char = blind[position]
         if char in _OPEN:
             depth += 1
         elif char in _CLOSE:
             depth -= 1
         elif depth == 0 and char in " ,":
             for separator in separators:
-                if text.startswith(separator, position):
+                if blind.startswith(separator, position):
                     cut = position + 1
                     parts.append(text[start:cut].rstrip(" "))
                     start = cut + (1 if char == "," else 0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from codegen.arguments import access
 from codegen.emit import Plan
-from codegen.names import identifier, quoted
+from codegen.names import quoted
 from codegen.plan.flatten import Known, leaves
 from codegen.plan.steps import Look, Value, Window
 from codegen.printers import Printer, dtype_text
@@ -22,15 +22,13 @@ class Result:
         plan: Plan,
         known: Known,
         printer: Printer,
-        texts: Mapping[Var, str],
-        fast: bool,
+        containers: Mapping[str, str],
     ) -> None:
         self.function = function
         self.plan = plan
         self.known = known
         self.printer = printer
-        self.texts = texts
-        self.fast = fast
+        self.containers = containers
         self.fast_used = False
         self._left: dict[Var, int] = {}
         for var in leaves(function.result):
@@ -55,7 +53,7 @@ class Result:
         if node.kind == "list":
             return f"[{inside}]"
         if node.kind == "record":
-            if self.fast:
+            if self.plan.scalar_mode:
                 self.fast_used = True
                 return f"_new({node.record}, ({inside}{comma}))"
             return f"{node.record}({inside})"
@@ -106,7 +104,7 @@ class Result:
     def _original(self, node: Tree) -> str:
         """The argument whose class a user's named tuple takes."""
         for param in self.function.params:
-            found = _find(identifier(param.name), param.value, node)
+            found = _find(self.containers[param.name], param.value, node)
             if found:
                 return found
         raise AssertionError(f"no argument is a named tuple of {', '.join(node.keys)}")

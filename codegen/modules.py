@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from codegen.arrays import shape_text
-from codegen.entry import Check, check_function, helpers
+from codegen.entry import check_function, helpers
 from codegen.function import Made, emit_function
 from codegen.names import Names, identifier, quoted
 from codegen.printers import Printer, number_text
@@ -194,7 +194,8 @@ class _Module:
                 name = "_check_inputs" if not known else f"_check_{identifier(function.name)}"
                 known[text] = name
                 checkers += [Blank(2), check_function(name, one.check)]
-            _call_checker(one, one.check, name)
+            if one.call is not None:
+                one.call.value = f"{name}({one.check.arguments})"
         text = str(render(checkers))
         needs = {name for name in ("_as_array", "_as_number", "_expect") if f"{name}(" in text}
         if needs:
@@ -218,19 +219,6 @@ def _compared(text: str) -> list[Source]:
         if re.search(rf"\b{name}\b", text):
             lines.append(Assign(name, f"np.dtype({dtype})"))
     return lines
-
-
-def _call_checker(made: Made, check: Check, name: str) -> None:
-    """Name the checking function where the function's head calls it."""
-    block = made.sources[0]
-    assert isinstance(block, Block)
-    for source in block.body:
-        if isinstance(source, Block) and source.header.startswith("if not ("):
-            call = source.body[0]
-            assert isinstance(call, Assign)
-            if call.value == "CHECK":
-                call.value = f"{name}({check.names})"
-                return
 
 
 def _record(record: Record) -> list[Source]:

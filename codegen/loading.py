@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codegen.generate import Generated
+    from codegen.modules import Generated
 
 
 def load(generated: Generated, callables: Mapping[str, Any] | None = None) -> ModuleType:
