@@ -27,20 +27,20 @@ def common_subexpressions(graph: Graph) -> Graph:
 def merging() -> Step:
     """A step that returns the first node equal to the one it is given."""
     seen: dict[Hashable, Node] = {}
-    # Ops are few and nodes are many: an op is hashed field by field once, then known by its id (it
-    # lives as long as the graph being rewritten).
-    by_id: dict[int, tuple[int, bool]] = {}
+    # Ops are few and nodes are many: an op is hashed field by field once, then known by its id (and
+    # kept here, so that no other op comes by that id).
+    by_id: dict[int, tuple[int, bool, Op]] = {}
     by_value: dict[Hashable, tuple[int, bool]] = {}
 
-    def number(op: Op) -> tuple[int, bool]:
+    def number(op: Op) -> tuple[int, bool, Op]:
         # An index formula says all there is to say about a contraction; its name says nothing.
         value: Hashable = Contraction if isinstance(op, Contraction) else op
         found = by_value.get(value)
         if found is None:
             commutes = isinstance(op, Elementwise) and table_name(op) in COMMUTATIVE
             found = by_value[value] = (len(by_value), commutes)
-        by_id[id(op)] = found
-        return found
+        by_id[id(op)] = known = (*found, op)
+        return known
 
     def step(node: Node) -> Node:
         op = node.op
@@ -48,7 +48,7 @@ def merging() -> Step:
         if isinstance(params, InputParams) or isinstance(op, Primitive):
             return node  # inputs differ by name; what a user's function does is not ours to skip
         inputs = node.inputs
-        known, commutes = by_id.get(id(op)) or number(op)
+        known, commutes, _ = by_id.get(id(op)) or number(op)
         if commutes and inputs[0].serial > inputs[1].serial:
             inputs = (inputs[1], inputs[0])
         key = (known, params, inputs) if inputs else (known, params, node.type)

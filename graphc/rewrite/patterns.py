@@ -138,6 +138,25 @@ def normaliser(node: Node, x: Node) -> tuple[int, ...] | None:
     return None
 
 
+def sum_of_squares(node: Node) -> bool:
+    """Whether this is a sum of x * x over axes, or x @ x, or a positive multiple of one."""
+    if isinstance(node.params, Reshape):
+        node = node.inputs[0]
+    for name in ("divide", "multiply"):
+        parts = operands_of(node, name)
+        if parts is None:
+            continue
+        total, scale = parts if positive_scale(parts[1]) else parts[::-1]
+        divided = name == "divide" and total is not parts[0]
+        return positive_scale(scale) and not divided and sum_of_squares(total)
+    params = node.params
+    if isinstance(params, Einstein) and len(node.inputs) == 2:
+        same = node.inputs[0] is node.inputs[1] and params.operands[0] == params.operands[1]
+        return same and params.body is None
+    summed = sum_of(node)
+    return summed is not None and bool(summed[1]) and square_of(summed[0]) is not None
+
+
 def positive_scale(node: Node) -> bool:
     """Whether this is a number above zero: a constant, or a size."""
     value = uniform(node)
@@ -196,6 +215,28 @@ def shift(x: Node, axes: tuple[int, ...]) -> Node:
     top = nodes.reduction("max", x, axes, keepdims=True)
     zero = nodes.constant(0, x.type.dtype)
     return apply("stop_gradient", apply("where", apply("isfinite", top), top, zero))
+
+
+def held_shift(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node] | None:
+    """(u, t) of x = u - t, where t is the same along axes and its gradient is not stopped yet.
+
+    The sum of exp(u - t) over those axes is only scaled by t, so that a softmax does not depend on
+    it, whatever t is.
+    """
+    parts = operands_of(x, "subtract")
+    if parts is None:
+        return None
+    u, t = parts
+    lead = u.type.ndim - t.type.ndim
+    constant = lead >= 0 and all(k < lead or t.type.shape[k - lead] == 1 for k in axes)
+    if not constant or u.type != x.type or not t.inputs or operand_of(t, "stop_gradient"):
+        return None
+    return u, t
+
+
+def hold(u: Node, t: Node) -> Node:
+    """u - t, with t held constant by differentiation."""
+    return apply("subtract", u, apply("stop_gradient", t))
 
 
 def logsumexp(x: Node, axes: tuple[int, ...]) -> Node:

@@ -161,7 +161,8 @@ def test_value_and_gradient_are_accurate_where_the_naive_ones_are_not(rule, naiv
 
 
 def test_every_rule_is_tested():
-    assert set(SCALAR) == set(RULES)
+    shifts = {rule for rule, _ in SHIFTED}
+    assert set(SCALAR) | shifts | {"root_of_sum_of_squares"} == set(RULES)
 
 
 @pytest.mark.parametrize(("rule", "naive", "exact", "points"), APPLICATIONS, ids=NAMES)
@@ -248,6 +249,97 @@ def test_a_shift_is_recognised_by_its_maximum():
     assert is_shifted(nodes.elementwise("subtract", x, nodes.elementwise("stop_gradient", top)))
     assert not is_shifted(nodes.elementwise("subtract", y, top))
     assert not is_shifted(nodes.elementwise("subtract", x, nodes.reduction("min", x, (1,), True)))
+
+
+def top_of(x):
+    return x.max(axis=1, keepdims=True)
+
+
+SHIFTED = [
+    (
+        "shift_of_softmax",
+        lambda x: np.exp(x - top_of(x)) / np.exp(x - top_of(x)).sum(axis=1, keepdims=True),
+    ),
+    (
+        "shift_of_softmax",
+        lambda x: (lambda e: e / e.sum(axis=1, keepdims=True))(np.exp(x - np.max(x))),
+    ),
+    (
+        "shift_of_log_softmax",
+        lambda x: (lambda u: u - np.log(np.exp(u).sum(axis=1, keepdims=True)))(x - top_of(x)),
+    ),
+    (
+        "shift_of_logsumexp",
+        lambda x: (lambda t: np.log(np.exp(x - t).sum(axis=1, keepdims=True)) + t)(top_of(x)),
+    ),
+    (
+        "shift_of_logsumexp",
+        lambda x: (lambda t: t[:, 0] + np.log(np.exp(x - t).sum(axis=1)))(top_of(x)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "function"), SHIFTED, ids=[rule for rule, _ in SHIFTED])
+def test_a_users_own_shift_gets_no_gradient_of_its_own(rule, function):
+    def loss(x):
+        return (function(x) * np.arange(1.0, 4.0)[:, None]).sum()
+
+    graph = graphc.trace(loss, "f64[3, 4]")
+    assert rules_of(graph) == [rule]
+    stable = verify(stabilise(graph))
+    x = np.random.default_rng(5).normal(size=(3, 4))
+    assert value_at(stable, x=x) == value_at(graph, x=x)
+    gradient = verify(simplify(autodiff.grad(stable), final=True))
+    step = {"x": x + 1e-30j * np.eye(3, 4)}
+    expected = evaluate_outputs(graph, step, np.complex128).popitem()[1].imag / 1e-30
+    assert value_at(gradient, x=x)[np.arange(3), np.arange(3)].sum() == pytest.approx(
+        expected, rel=1e-12
+    )
+    assert not any(node.op is TABLE["equal"] for node in gradient.nodes), "no gradient of the max"
+    assert rules_of(stable) == []
+
+
+def test_a_shift_that_varies_along_the_sum_is_no_shift():
+    def wrong(x, t):
+        e = np.exp(x - np.sin(t))
+        return e / e.sum(axis=1, keepdims=True)
+
+    graph = graphc.trace(wrong, "f64[3, 4]", "f64[4]")
+    assert rules_of(graph) == ["softmax_quotient"]  # by its maximum, as any other
+
+    def crossed(x):
+        t = top_of(x)
+        return np.log(np.exp(x - t).sum(axis=1)) + t  # [3] + [3, 1]
+
+    assert rules_of(graphc.trace(crossed, "f64[3, 4]")) == []
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.sqrt(np.sum(x**2)),
+        lambda x: np.sqrt(x @ x),
+        lambda x: np.sqrt((x * x).mean()),
+        lambda x: np.sqrt(np.sum(np.square(x), axis=0, keepdims=True)).sum(),
+        lambda x: np.sqrt(0.5 * np.sum(np.square(x))),
+    ],
+)
+def test_a_norm_has_a_gradient_at_zero(function):
+    graph = graphc.trace(function, "f64[3]")
+    assert rules_of(graph) == ["root_of_sum_of_squares"]
+    stable = verify(stabilise(graph))
+    gradient = verify(simplify(autodiff.grad(stable), final=True))
+    assert value_at(stable, x=np.zeros(3)) == 0
+    assert value_at(gradient, x=np.zeros(3)).tolist() == [0.0, 0.0, 0.0]
+    x = np.array([1.0, -2.0, 2.0])
+    assert value_at(stable, x=x) == pytest.approx(function(x), rel=1e-15)
+    np.testing.assert_allclose(value_at(gradient, x=x), x / 9 * function(x), rtol=1e-14)
+    assert np.isnan(value_at(stable, x=np.array([0.0, np.nan, 0.0])))
+
+
+def test_the_root_of_another_sum_keeps_its_infinite_derivative():
+    graph = graphc.trace(lambda x: np.sqrt(np.sum(np.abs(x))), "f64[3]")
+    assert rules_of(graph) == []
 
 
 def test_binary_cross_entropy_becomes_log_sigmoids():
