@@ -153,14 +153,22 @@ def _take(graph: Graph, node: Node, value: Any, work: Any) -> Array:
         )
     if work is not None and node.type.dtype in FLOATING and given.dtype.kind in "fcbiu":
         return given.astype(work)
-    if not isinstance(value, bool | int | float) and not np.can_cast(given.dtype, target, "safe"):
+    # Arrays convert where nothing can be lost; Python's own numbers, which have no width, also
+    # where only digits are.
+    strong = isinstance(value, np.ndarray | np.generic)
+    if not np.can_cast(given.dtype, target, "safe" if strong else "same_kind"):
         raise GraphTypeError(
             located(
                 f"{graph.name}(): {node.name} should be {node.type}, got dtype {given.dtype}; "
                 "convert it first"
             )
         )
-    return given.astype(target)
+    taken = given.astype(target)
+    if given.dtype.kind == "i" and taken.dtype.kind == "i" and (taken != given).any():
+        raise GraphTypeError(
+            located(f"{graph.name}(): {node.name} should be {node.type}: {value!r} does not fit")
+        )
+    return taken
 
 
 def bind_sizes(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, Size]:

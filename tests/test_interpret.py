@@ -371,6 +371,24 @@ def test_wrong_inputs_are_named():
     with pytest.raises(GraphTypeError, match=r"x should be f32, got dtype float64"):
         evaluate(graph, {"x": np.array(1.0)})
     assert evaluate_outputs(graph, {"x": 1})["y"].dtype == np.float32
+    assert evaluate_outputs(graph, {"x": 0.1})["y"] == np.float32(0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "message"),
+    [
+        ("i64", 1.5, "x should be i64, got dtype float64"),
+        ("bool", 1, "x should be bool, got dtype int64"),
+        ("i32", 2**40, "x should be i32: 1099511627776 does not fit"),
+        ("f64", 1j, "x should be f64, got dtype complex128"),
+        ("f64", "1", "x should be f64, got dtype <U1"),
+        ("f32", np.float64(1.0), "x should be f32, got dtype float64"),
+    ],
+)
+def test_what_would_be_lost_is_refused(text, value, message):
+    x = inp("x", text)
+    with pytest.raises(GraphTypeError, match=message):
+        evaluate(freeze("g", [x], [("y", x)]), {"x": value})
 
 
 # -- in another dtype ------------------------------------------------------------------------------
