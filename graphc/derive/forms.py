@@ -16,8 +16,8 @@ from graphc.derive.scalar import choose
 from graphc.derive.sympy_bridge import from_sympy, symbol, to_sympy
 from graphc.errors import GraphError
 
-# Above this many operations, polynomial algebra is too slow for a user who waits.
-_SMALL = 60
+# Above this many operations polynomial algebra is too slow.
+_SMALL = 50
 
 
 @dataclass(frozen=True, slots=True)

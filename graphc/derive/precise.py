@@ -14,11 +14,10 @@ from codegen.expr import Apply, Expr, Number, Symbol
 _AGREE = mpmath.mpf(2) ** -90
 _FIRST_BITS = 170
 _MOST_BITS = 6000
-_ZERO_BITS = 2700
+_ZERO_BITS = 1360
+_NOTHING = mpmath.mpf(2) ** -1100
 # Beyond, an argument is out of the floating range by far; range reduction would take for ever.
 _HUGE = 4000
-# From here on more digits cost milliseconds, and cancel nothing: one term of a sum has won.
-_FAR = 1e20
 
 Value = Any  # an mpf; nan where the function is undefined (or complex), inf at a pole
 
@@ -42,6 +41,9 @@ def evaluate(expr: Expr, point: Mapping[str, float]) -> Value:
             # Two zeros agree too easily: 1 + exp(-700) is 1 at both precisions.
             agree = abs(value - better) <= _AGREE * abs(better) if better else bits >= _ZERO_BITS
             if value == better == mpmath.inf or agree:
+                return better
+            # What is left of a cancellation, both times: nothing that a double could hold.
+            if bits >= _ZERO_BITS and max(abs(value), abs(better)) < _NOTHING:
                 return better
         value = better
     raise Undefined
@@ -95,9 +97,15 @@ def _real(function: Callable[..., Any], huge: bool = False) -> Callable[..., Val
 
 
 def _exp(x: Value) -> Value:
-    if x and mpmath.mag(x) > _HUGE:
+    if not x or mpmath.mag(x) < 40:
+        return mpmath.exp(x)
+    if mpmath.mag(x) > _HUGE:
         return mpmath.inf if x > 0 else mpmath.mpf(0)
-    return mpmath.exp(x)
+    # mpmath's own takes a hundred times longer for a large argument at many digits.
+    with mp.workprec(mp.prec + mpmath.mag(x) + 20):
+        k = int(mpmath.floor(x / mp.ln2))
+        rest = x - k * mp.ln2
+    return mpmath.ldexp(mpmath.exp(+rest), k)
 
 
 def _power(a: Value, b: Value) -> Value:
@@ -220,7 +228,7 @@ def slope(expr: Expr, point: Mapping[str, float], arg: str) -> Value:
     """
     # The difference of two values that cancel inside needs more digits yet; two must agree.
     rise, width = _rise(expr, point, arg, -100, 400)
-    for bits in (1300, 3000) if abs(point[arg]) < _FAR else ():
+    for bits in (1300, 3000):
         better, width = _rise(expr, point, arg, -100, bits)
         agree = abs(better - rise) <= abs(better) / 8
         rise = better

@@ -28,8 +28,8 @@ PARTIAL_LIMIT = 8.0
 class Effort:
     """How much is spent: `count` points a dtype.
 
-    seconds: after this no further forms are sought; those found are still measured. The value and
-        each partial have an equal share.
+    seconds: after this no further forms are sought; after twice that, none is measured. The value
+        and each partial have an equal share.
     """
 
     count: int
@@ -50,8 +50,8 @@ class _Search:
     def begin(self) -> None:
         self.started = time.perf_counter()
 
-    def over(self) -> bool:
-        return time.perf_counter() - self.started > self.share
+    def over(self, times: float = 1.0) -> bool:
+        return time.perf_counter() - self.started > self.share * times
 
 
 def derive(
@@ -146,6 +146,8 @@ def _choose(
 
     def consider(candidates: Iterable[Expr]) -> None:
         for form in candidates:
+            if measured and search.over(2):
+                return
             if form not in measured and set(symbols(form)) <= usable:
                 measured[form] = score.measure(form, where, limit, own)
 
