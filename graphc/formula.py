@@ -395,8 +395,7 @@ def _bracket(expr: Expr, level: int) -> str:
 
 
 def _number_text(value: bool | int | float) -> tuple[str, int]:
-    for name in ("pi", "e"):
-        if value == CONSTANTS[name]:
-            return name, _ATOM
+    if value == math.pi:
+        return "pi", _ATOM
     printed = repr(value)
     return printed, _UNARY if printed.startswith("-") else _ATOM

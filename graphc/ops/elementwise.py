@@ -199,6 +199,11 @@ def define(
         raise GraphTypeError(
             located(f"elementwise {name!r}: a formula is text or a callable, not {kind}")
         )
+    reserved = [arg for arg in names if arg in ("pi", "inf", "nan") or not arg.isidentifier()]
+    if reserved:
+        raise GraphNameError(
+            located(f"elementwise {name!r}: {reserved[0]!r} cannot name an argument; try 'x'")
+        )
     unused = [arg for arg in names if arg not in set(symbols(expr))]
     if unused:
         raise GraphSyntaxError(

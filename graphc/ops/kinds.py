@@ -9,8 +9,8 @@
        | LinAlg        a matrix function with a defining equation
        | Primitive     forward and VJP by hand
 
-What varies from node to node of one op (axes, a shape, an index formula) is the node's `params`: one
-frozen dataclass a kind, in this file, so that passes see typed fields.
+What varies from node to node of one op (axes, a shape, an index formula) is the node's `params`:
+one frozen dataclass a kind, in this file, so that passes see typed fields.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class Leaf:
 class Elementwise:
     """A scalar formula over `args`, applied with broadcasting.
 
-    formula: text in the formula language (`graphc.formula.parse` reads it, and remembers). It is the
-        op's identity together with args, so that a cache key needs no SymPy.
+    formula: text in the formula language (`graphc.formula.parse` reads it, and remembers). It is
+        the op's identity together with args, so that a cache key needs no SymPy.
     definition: what the interpreter evaluates and SymPy differentiates, where it differs from the
         formula (a partial written in terms of the output, in a stable form); "" means the formula.
     result: the dtype of the result from the promoted dtype of the operands.
     differentiable: False for step functions, whose gradient is zero wherever it is defined.
     condition: how many leading operands are bool conditions (`where`): not promoted, no cotangent.
         The cotangent of such an op passes to the chosen operand unmultiplied.
-    output: for a partial: the last arg is the primal op's own output, which the other args determine;
-        it carries no cotangent, and `definition` does not mention it.
+    output: for a partial: the last arg is the primal op's own output, which the other args
+        determine; it carries no cotangent, and `definition` does not mention it.
     points: isolated points at which the formula for a partial breaks down: (condition, the partial
-        of each operand there, "" for no exception). What holds is stated here and certified by tests.
+        of each operand there, "" for no exception). They are declared here, and certified by tests.
     given: args that other args determine, with their definitions in those: (("y", "exp(x)"),). They
         carry no cotangent; `output` says that the last of them is the primal op's own output.
     """
@@ -106,7 +106,7 @@ class Gather:
 
 @record
 class Scatter:
-    """base with value added (or set) at [i, :, j]: inputs are base, value, then the index arrays."""
+    """base with value added (or set) at [i, :, j]: inputs are base, value, then index arrays."""
 
     name: str = "scatter"
 
@@ -245,8 +245,8 @@ class PrimitiveCall:
     """Which part of a primitive this node is.
 
     A primitive is one "forward" node on the operands, whose value is the user's result; a "saved"
-    node on that forward node (opaque, of the op's own making); and one "backward" node an operand, on
-    the saved node and the cotangent.
+    node on that forward node (opaque, of the op's own making); and one "backward" node an operand,
+    on the saved node and the cotangent.
     """
 
     part: Literal["forward", "saved", "backward"]
