@@ -297,6 +297,7 @@ def test_a_pass_is_verified_when_debugging(monkeypatch):
             return node
         return nodes.Node(TABLE["add"], node.inputs, None, node.type)
 
+    monkeypatch.delenv("GRAPHC_DEBUG", raising=False)
     assert ops(rebuild(graph, wrong)) == ["input", "add"]
     monkeypatch.setenv("GRAPHC_DEBUG", "1")
     with pytest.raises(GraphTypeError, match="it takes 2 operands"):
