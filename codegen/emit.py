@@ -175,9 +175,6 @@ class Emitter:
             self._assign(step, name, expression(self.printer, step)[0])
             return
         where = self.plan.names[spare.index]
-        if isinstance(step, Apply):
-            self._assign(step, name, self._with_out(step, where))
-            return
         a, b = (self.printer.operand(operand) for operand in step.operands)
         self._assign(step, name, f"np.matmul({a}, {b}, out={where})")
 

@@ -145,6 +145,10 @@ def _shape_terms(item: Input, binds: Binds, rename: dict[str, str]) -> list[str]
         sizes = [size_text(size, rename) for size in shape]
         comma = "," if len(sizes) == 1 else ""
         return [f"{item.text}.shape == ({', '.join(sizes)}{comma})"]
+    rest = [size_text(size, rename) for size in shape[1:]]
+    if free[0] and rest and not any(free[1:]) and binds[item.var, 0].scale == 1:
+        comma = "," if len(rest) == 1 else ""
+        return [f"{item.text}.shape[1:] == ({', '.join(rest)}{comma})"]
     terms = [f"{item.text}.ndim == {len(shape)}"]
     for axis, size in enumerate(shape):
         rule = binds.get((item.var, axis))
@@ -259,11 +263,12 @@ def helpers(where: str, needs: set[str]) -> list[Source]:
 _HELPERS = {
     "_as_array": '''
 def _as_array(name, value, dtype, declared, ndim):
-    """The value as an array of this dtype and rank, if NumPy calls the conversion safe."""
+    """The value as an array of this dtype and rank, if the conversion is safe."""
     try:
         given = np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{where}(): {{name}} should be {{declared}}: {{error}}") from None
+        message = f"{where}(): {{name}} should be {{declared}}: {{error}}"
+        raise ValueError(message) from None
     rule = "safe" if isinstance(value, (ndarray, np.generic)) else "same_kind"
     message = f"{where}(): {{name}} should be {{declared}}, got {{_describe(value)}}"
     if given.size and not np.can_cast(given.dtype, dtype, rule):
@@ -277,9 +282,11 @@ def _as_number(name, value, dtype, declared):
     """The value as one number of this dtype: Python's own for f64 and bool."""
     given = np.asarray(value)
     rule = "safe" if isinstance(value, (ndarray, np.generic)) else "same_kind"
-    if given.ndim or given.dtype.kind not in "biuf" or not np.can_cast(given.dtype, dtype, rule):
-        kind = TypeError if given.ndim == 0 else ValueError
-        raise kind(f"{where}(): {{name}} should be {{declared}}, got {{_describe(value)}}")
+    message = f"{where}(): {{name}} should be {{declared}}, got {{_describe(value)}}"
+    if given.ndim:
+        raise ValueError(message)
+    if given.dtype.kind not in "biuf" or not np.can_cast(given.dtype, dtype, rule):
+        raise TypeError(message)
     number = dtype.type(given[()])
     return number.item() if dtype.char in "d?" else number
 ''',
@@ -293,8 +300,8 @@ def _expect(name, value, shape, declared, bound_by={{}}):
             if dims[axis] in bound_by:
                 first = bound_by[dims[axis]]
                 text = f"{{dims[axis]}} is {{wanted}} in {{first}} but {{size}} in {{name}}"
-            got = _describe(value)
-            raise ValueError(f"{where}(): {{name}} should be {{declared}}, got {{got}}: {{text}}")
+            wanted = f"{where}(): {{name}} should be {{declared}}"
+            raise ValueError(f"{{wanted}}, got {{_describe(value)}}: {{text}}")
 ''',
     "_describe": '''
 def _describe(value):
@@ -303,6 +310,7 @@ def _describe(value):
         return type(value).__name__
     short = {{"float64": "f64", "float32": "f32", "int64": "i64", "int32": "i32"}}
     dtype = short.get(value.dtype.name, value.dtype.name)
-    return f"{{dtype}}[{{', '.join(map(str, value.shape))}}]" if value.ndim else dtype
+    shape = ", ".join(map(str, value.shape))
+    return f"{{dtype}}[{{shape}}]" if value.ndim else dtype
 ''',
 }

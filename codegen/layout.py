@@ -29,10 +29,13 @@ def _blind(text: str) -> str:
     return _STRING.sub(lambda match: "_" * len(match[0]), text)
 
 
-def wrap(text: str, indent: int) -> list[str]:
-    """The statement's lines, each indented, none wider than WIDTH where a break allows it."""
+def wrap(text: str, indent: int, after: int = 0) -> list[str]:
+    """The statement's lines, each indented, none wider than WIDTH where a break allows it.
+
+    after: how many characters will follow on the last line.
+    """
     pad = " " * indent
-    if len(text) + indent <= WIDTH:
+    if len(text) + indent + after <= WIDTH:
         return [pad + text]
     if text.startswith("if ") and text[-1] == ":" and not text.startswith(("if (", "if not (")):
         return [f"{pad}if (", *_inside(text[3:-1], indent + 4), f"{pad}):"]
@@ -71,7 +74,7 @@ def _items(items: list[str], indent: int) -> list[str]:
     """One item a line, each with a comma."""
     lines: list[str] = []
     for item in items:
-        lines += wrap(item.removesuffix(","), indent)
+        lines += wrap(item.removesuffix(","), indent, after=1)
         lines[-1] += ","
     return lines
 

@@ -27,8 +27,8 @@ def load_source(
 ) -> ModuleType:
     """Run a module's source. Its file name is made of its name and its content."""
     filename = f"<graphc {name} {zlib.crc32(source.encode()):08x}>"
-    # A cache entry of one function is read when someone asks for a line, and never checked for age.
-    linecache.cache[filename] = (lambda: source,)
+    # Without a time of change the entry is never checked for age, and so stays.
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     module = ModuleType(name, source.partition('"""')[2].partition('"""')[0])
     module.__file__ = filename
     module.__dict__.update(callables or {})

@@ -71,7 +71,9 @@ def identifier(name: str) -> str:
 
 def quoted(text: object) -> str:
     """A string literal in double quotes."""
-    return '"' + repr("'" + str(text))[2:-1].replace('"', '\\"') + '"'
+    # Beside a double quote, repr always chooses single quotes and leaves double ones alone.
+    inside = repr('"' + str(text))[2:-1].replace("\\'", "'").replace('"', '\\"')
+    return f'"{inside}"'
 
 
 class Names:

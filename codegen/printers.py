@@ -106,7 +106,8 @@ class Printer:
             return (f"float({called})", ATOM) if weak(out.dtype) else (called, ATOM)
         if function.infix is not None:
             return self.infix(step, function.infix)
-        return self.call(function, step), ATOM
+        called = self.call(function, step)
+        return (f"float({called})" if weak(out.dtype) and not out.shape else called), ATOM
 
     def infix(self, step: Apply, infix: tuple[str, int]) -> Text:
         """The function as an operator."""

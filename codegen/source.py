@@ -139,7 +139,9 @@ def docstring(text: str, indent: int) -> Lines:
     # A user's text must not end the string that it is printed in.
     safe = text.strip().replace("\\", "\\\\").replace('"""', "'''")
     lines = [
-        part for line in safe.splitlines() for part in (_paragraph(line, WIDTH - indent) or [""])
+        part
+        for line in safe.splitlines()
+        for part in (_paragraph(line, WIDTH - indent - 3) or [""])
     ]
     if len(lines) == 1 and len(lines[0]) + indent + 6 <= WIDTH and not lines[0].endswith('"'):
         return Lines([f'"""{lines[0]}"""'])

@@ -1,7 +1,9 @@
 """Where values live: which step works in the storage of a value that is dead by then.
 
 A step may write into an operand's storage where that is this function's own, of the same type, and
-read by nothing later; or into other dead storage of its type. Small arrays are not worth the care.
+read by nothing later. A matrix product may also write into other dead storage of its type; not so
+elementwise steps, whose lines would then depend on unrelated ones. Small arrays are not worth the
+care.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def buffers(
             place = _place(step, plan, last_read, position, inline)
             if place is not None:
                 plan.inplace[out.index] = place
-            elif not isinstance(step, Put) and _takes_out(step):
+            elif isinstance(step, Product):
                 spare = free.get((out.dtype, out.shape))
                 if spare:
                     plan.reused[out.index] = spare.pop()
@@ -157,12 +159,6 @@ def _overlaps(step: Put, base: Value, plan: Buffers) -> bool:
         isinstance(operand, Value) and plan.root[operand.index] is base
         for operand in step.operands[:-1]
     )
-
-
-def _takes_out(step: Step) -> bool:
-    if isinstance(step, Apply):
-        return step.function.ufunc and step.function.numpy.startswith("np.")
-    return isinstance(step, Product)
 
 
 def _taken(dead: Value, step: Step, plan: Buffers) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from codegen.expr import FUNCTIONS, Number
 from codegen.plan.contract import contract
-from codegen.plan.shapes import broadcast, reindex
+from codegen.plan.shapes import broadcast, full, reindex
 from codegen.plan.steps import (
     Apply,
     Assemble,
@@ -201,6 +201,9 @@ def slice_index(how: Slice, shape: Shape) -> tuple[Span, ...]:
 def _view(sheet: Sheet, known: Known, statement: View) -> None:
     arg, out = known[statement.arg], statement.out
     kind = _kind(statement, arg.shape)
+    if isinstance(kind, Same) and not out.keep_name:
+        known[out] = arg
+        return
     value = sheet.look(arg, kind, out.type.shape, _new(sheet, out))
     value.py = isinstance(kind, Same) and arg.py
     known[out] = value
@@ -209,7 +212,8 @@ def _view(sheet: Sheet, known: Known, statement: View) -> None:
 def _kind(statement: View, shape: Shape) -> Kind:
     how = statement.how
     if isinstance(how, Slice):
-        return Index(slice_index(how, shape))
+        spans = slice_index(how, shape)
+        return Same() if spans == tuple(map(full, shape)) else Index(spans)
     if isinstance(how, Reshape | Broadcast) and how.shape == shape:
         return Same()
     if not shape and isinstance(how, Reshape):

@@ -10,7 +10,7 @@ f(broadcast(x))  -> f(x)           where f broadcasts by itself
 from __future__ import annotations
 
 from codegen.expr import FUNCTIONS, Number
-from codegen.infer import floating
+from codegen.infer import floating, weak
 from codegen.plan.shapes import broadcast
 from codegen.plan.steps import Apply, Look, Operand, Sheet, Step, Value
 from codegen.plan.uses import Uses
@@ -64,7 +64,9 @@ def _drop_broadcasts(step: Apply) -> bool:
 
 def _lone(operand: Operand, uses: Uses, function: str, like: Value) -> Apply | None:
     """The step of an unnamed operand of the result's type that is read once only."""
-    if not isinstance(operand, Value) or operand.keep or operand.dtype != like.dtype:
+    if not isinstance(operand, Value) or operand.keep:
+        return None
+    if operand.dtype != like.dtype and not weak(operand.dtype):
         return None
     step = operand.step
     if not isinstance(step, Apply) or step.function.name != function or uses.count(operand) != 1:
