@@ -194,11 +194,17 @@ def _root(boundary: sp.Expr) -> sp.Expr:
 
 
 def _conditions(pieces: _Pieces) -> list[_Choice]:
-    """The distinct choices: one for each boundary, in order."""
+    """The distinct choices: one for each boundary, in order, in its shortest spelling."""
     distinct: dict[object, _Choice] = {}
     for choice in pieces.choices:
-        distinct.setdefault(choice.key, choice)
+        known = distinct.setdefault(choice.key, choice)
+        if _length(choice) < _length(known):
+            distinct[choice.key] = choice
     return list(distinct.values())
+
+
+def _length(choice: _Choice) -> int:
+    return len(formula.text(choice.left)) + len(formula.text(choice.right or ZERO))
 
 
 # -- differentiating -------------------------------------------------------------------------------
