@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from codegen.expr import Extent, Function, Number
-from codegen.infer import weak
+from codegen.infer import floating, weak
 from codegen.plan.steps import Apply, Operand, Value
 from codegen.types import Size
 
@@ -274,6 +274,11 @@ def _convert(printer: Printer, step: Apply) -> Text:
         return f"{printer.operand(operand, ATOM)}.astype({_CONVERSIONS[name]})", ATOM
     if name == "i64" and not isinstance(operand, Value):
         return printer.literal(operand)
+    if name in ("i64", "i32") and isinstance(operand, Value) and floating(operand.dtype):
+        # NumPy's conversion never raises; that of a Python float does.
+        text = printer.operand(operand, ATOM)
+        number = f"np.float64({text})" if printer.python_number(operand) else text
+        return f"{number}.astype({_CONVERSIONS[name]})", ATOM
     if name == "f64" and printer.python_number(operand) and not printer.strict:
         return f"float({printer.operand(operand)})", ATOM
     return f"{_CONVERSIONS[name]}({printer.operand(operand)})", ATOM

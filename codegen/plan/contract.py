@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 
 from codegen.expr import FUNCTIONS, Extent, Number
 from codegen.infer import promote
+from codegen.plan.axes import transpose
+from codegen.plan.matmul import matmul, split_order
 from codegen.plan.shapes import broadcast, full
 from codegen.plan.steps import (
     Apply,
-    At,
     Einsum,
     Fold,
     Index,
@@ -24,13 +25,11 @@ from codegen.plan.steps import (
     Product,
     Same,
     Sheet,
-    Span,
     Value,
-    Window,
 )
 from codegen.plan.windows import Extents, Factor, read, target, write
-from codegen.program import Broadcast, Contract, Options, Reshape, Transpose
-from codegen.types import Size, product, substitute
+from codegen.program import Broadcast, Contract, Options
+from codegen.types import substitute
 
 # The size that the cost of a pair assumes for a named size of which nothing is known.
 _ASSUMED = 64
@@ -168,155 +167,10 @@ def _combine(
     if not mine and not yours:
         return _inner(sheet, a, b, batch, summed, order, extents, dtype)
     wanted = [name for name in order if name in a.names or name in b.names]
-    lead, left, right = _split_order(wanted, batch, mine, yours)
+    lead, left, right = split_order(wanted, batch, mine, yours)
     if (left and left[0] in yours) or (not left and right and right[0] in mine):
         a, b = b, a
-    return _matmul(sheet, a, b, lead, left, right, summed, extents, dtype)
-
-
-def _split_order(
-    wanted: list[str], batch: list[str], mine: list[str], yours: list[str]
-) -> tuple[list[str], list[str], list[str]]:
-    """The result's indices as (lead, rows, columns) of a stack of matrices.
-
-    Best is the wanted order itself, with a lead of all batch indices and perhaps some of one side
-    (a broadcast stack); else batch, mine, yours, to be transposed afterwards.
-    """
-    for cut in range(len(wanted) + 1):
-        lead, rest = wanted[:cut], wanted[cut:]
-        if not set(batch) <= set(lead):
-            continue
-        sides = [name in mine for name in rest]
-        turns = sum(sides[k] != sides[k - 1] for k in range(1, len(sides)))
-        extra = [name in mine for name in lead if name not in batch]
-        one_side = all(side == extra[0] for side in extra) if extra else True
-        # A side that has lent its leading indices must have rows or columns left.
-        if turns <= 1 and one_side and (not extra or (extra[0] in sides and len(set(sides)) == 2)):
-            middle = next((k for k in range(1, len(sides)) if sides[k] != sides[0]), len(sides))
-            if middle == len(sides) and not sides:
-                continue
-            return lead, rest[:middle], rest[middle:]
-    return batch, mine, yours
-
-
-def _matmul(
-    sheet: Sheet,
-    a: Factor,
-    b: Factor,
-    lead: list[str],
-    left: list[str],
-    right: list[str],
-    summed: list[str],
-    extents: Extents,
-    dtype: str,
-) -> Factor:
-    """a[lead, left, summed] @ b[lead, summed, right]."""
-    if isinstance(a.value.step, Look) and isinstance(a.value.step.kind, Window):
-        # Windows are copied anyway: let the other side keep its order.
-        summed = [name for name in b.names if name in summed]
-    # NumPy multiplies a stack of matrices by one matrix without any reshape.
-    stack = [*lead, *left, *summed]
-    if not lead and len(left) > 1 and len(summed) == 1 and list(a.names) == stack:
-        lead, left = left[:-1], left[-1:]
-        x = a.value
-    else:
-        x = _grouped(sheet, a, lead, left, summed, extents)
-    y = _grouped(sheet, b, lead, summed, right, extents)
-    # A side without indices of its own is a vector; beside a stack it needs an axis.
-    row = bool(lead) and not left
-    column = bool(lead) and not right and y.shape[:-1] != ()
-    if row:
-        x = _new_axis(sheet, x, len(x.shape) - 1)
-    if column:
-        y = _new_axis(sheet, y, len(y.shape))
-    lead_shape = tuple(extents[name] for name in lead)
-    rows = () if not left and not row else (1 if row else product(_sizes(left, extents)),)
-    columns = (
-        () if not right and not column else (1 if column else product(_sizes(right, extents)),)
-    )
-    shape = (*lead_shape, *rows, *columns)
-    result = sheet.add(Product(sheet.value(dtype, shape), (x, y), sheet.note, sheet.tag))
-    names = (*lead, *left, *right)
-    final = tuple(extents[name] for name in names)
-    if row or column:
-        at = len(lead_shape) if row else len(shape) - 1
-        entries: list[At | Span | None] = [
-            At(0) if axis == at else full(size) for axis, size in enumerate(shape)
-        ]
-        shape = shape[:at] + shape[at + 1 :]
-        result = sheet.look(result, Index(tuple(entries)), shape)
-    if shape != final:
-        result = sheet.look(result, Reshape(final), final)
-    return Factor(result, names)
-
-
-def _new_axis(sheet: Sheet, value: Value, axis: int) -> Value:
-    entries: list[At | Span | None] = [full(size) for size in value.shape]
-    entries.insert(axis, None)
-    shape = (*value.shape[:axis], 1, *value.shape[axis:])
-    return sheet.look(value, Index(tuple(entries)), shape)
-
-
-def _grouped(
-    sheet: Sheet,
-    factor: Factor,
-    lead: list[str],
-    first: list[str],
-    second: list[str],
-    extents: Extents,
-) -> Value:
-    """The factor with axes (lead..., first merged, second merged); leading axes it lacks are left
-    out where they come first, else they have size 1."""
-    value, names = factor
-    own_lead = [name for name in lead if name in names]
-    groups = [[name] for name in own_lead]
-    groups += [group for group in (first, second) if group]
-    value = _merge(sheet, value, list(names), groups, extents)
-    missing = [name not in names for name in lead]
-    while missing and missing[0]:
-        missing.pop(0)
-    if any(missing):
-        entries: list[At | Span | None] = []
-        shape = list(value.shape)
-        result_shape: list[object] = []
-        for absent in missing:
-            entries.append(None if absent else full(shape[0]))
-            result_shape.append(1 if absent else shape.pop(0))
-        entries.extend(full(size) for size in shape)
-        value = sheet.look(value, Index(tuple(entries)), (*result_shape, *shape))  # type: ignore[arg-type]
-    return value
-
-
-def _merge(
-    sheet: Sheet, value: Value, names: list[str], groups: list[list[str]], extents: Extents
-) -> Value:
-    """One axis a group. Groups that lie together are merged where they lie, then moved: no copy."""
-    merged = tuple(product(_sizes(group, extents)) for group in groups)
-    present = _groups_in_place(names, groups)
-    if present:
-        shape = tuple(product(_sizes(group, extents)) for group in present)
-        if shape != value.shape:
-            value = sheet.look(value, Reshape(shape), shape)
-        axes = tuple(present.index(group) for group in groups)
-        return _transpose(sheet, value, axes)
-    flat = [name for group in groups for name in group]
-    value = _transpose(sheet, value, tuple(names.index(name) for name in flat))
-    if merged != value.shape:
-        value = sheet.look(value, Reshape(merged), merged)
-    return value
-
-
-def _groups_in_place(names: list[str], groups: list[list[str]]) -> list[list[str]]:
-    """The groups in the order in which they lie in `names`; empty where one is scattered."""
-    found: list[list[str]] = []
-    position = 0
-    while position < len(names):
-        group = next((g for g in groups if g[0] == names[position]), None)
-        if group is None or names[position : position + len(group)] != group:
-            return []
-        found.append(group)
-        position += len(group)
-    return found
+    return matmul(sheet, a, b, lead, left, right, summed, extents, dtype)
 
 
 def _outer(sheet: Sheet, a: Factor, b: Factor, order: tuple[str, ...], dtype: str) -> Factor:
@@ -341,7 +195,7 @@ def _aligned(sheet: Sheet, factor: Factor, names: tuple[str, ...]) -> Value:
     kept = [name for name in names if name in own]
     if not kept:
         return value
-    value = _transpose(sheet, value, tuple(own.index(name) for name in kept))
+    value = transpose(sheet, value, tuple(own.index(name) for name in kept))
     first = next(k for k, name in enumerate(names) if name in own)
     if len(kept) == len(names) - first:
         return value
@@ -365,7 +219,7 @@ def _inner(
     names = tuple([name for name in order if name in batch] or batch)
     out = sheet.value(dtype, tuple(extents[name] for name in names))
     if not batch:
-        y = _transpose(sheet, b.value, tuple(b.names.index(name) for name in a.names))
+        y = transpose(sheet, b.value, tuple(b.names.index(name) for name in a.names))
         if len(summed) == 1:
             step: Product | Invoke | Einsum = Product(out, (a.value, y), sheet.note, sheet.tag)
         else:
@@ -413,13 +267,6 @@ def _arrange(sheet: Sheet, factor: Factor, names: tuple[str, ...], extents: Exte
     return value if value.shape == shape else sheet.look(value, Broadcast(shape), shape)
 
 
-def _transpose(sheet: Sheet, value: Value, axes: tuple[int, ...]) -> Value:
-    if axes == tuple(range(len(axes))):
-        return value
-    shape = tuple(value.shape[axis] for axis in axes)
-    return sheet.look(value, Transpose(axes), shape)
-
-
 def _times(sheet: Sheet, value: Value, factor: Operand) -> Value:
     other = factor.dtype if isinstance(factor, Value) else "int?"
     out = sheet.value(promote((value.dtype, other)), value.shape)
@@ -438,7 +285,3 @@ def _one(sheet: Sheet) -> Value:
     one = sheet.value("int?", ())
     one.py = True
     return sheet.add(Look(one, (Number(1),), sheet.note, sheet.tag, Same()))
-
-
-def _sizes(names: Iterable[str], extents: Extents) -> tuple[Size, ...]:
-    return tuple(extents[name] for name in names)
