@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from codegen.record import record
 from graphc import formula
 from graphc.formula import parse
 from graphc.ops.elementwise import result_rule
@@ -18,7 +18,7 @@ RECORD = os.path.join(os.path.dirname(__file__), "derivations.toml")
 _GAP = "\n\n\n"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Form:
     """A chosen form. errors: the largest error found, in units, by dtype. why: what decided.
 
@@ -35,7 +35,7 @@ class Form:
         return f"{self.text}    [{errors} units; {self.why}]" if errors else self.text
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kink:
     """Where the gradient jumps, and the partials, one an operand, that stand there."""
 
@@ -43,7 +43,7 @@ class Kink:
     partials: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Derivation:
     """What is known of an op's value and local derivatives.
 
@@ -94,9 +94,9 @@ def output_name(op: Elementwise) -> str:
 
 
 def free_args(op: Elementwise) -> tuple[str, ...]:
-    """The args that no other args determine: those a derivative may be taken by."""
+    """The args a derivative may be taken by: not conditions, nor what other args determine."""
     given = {name for name, _ in op.given}
-    return tuple(arg for arg in op.args if arg not in given)
+    return tuple(arg for arg in op.args[op.condition :] if arg not in given)
 
 
 def partial_name(op: Elementwise, arg: str) -> str:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from codegen.expr import Apply, Expr, Number, Symbol, replace_symbols
+from codegen.expr import Apply, Expr
+from graphc.derive.respell import masked, stable, symmetric
 from graphc.derive.scalar import choose
-from graphc.derive.sympy_bridge import from_sympy, symbol, to_sympy
+from graphc.derive.sympy_bridge import from_sympy, is_smooth, symbol, to_sympy
 from graphc.errors import GraphError
 
 # Above this many operations polynomial algebra is too slow.
@@ -43,7 +44,7 @@ def candidates(
 
     over: tells when the time for seeking is over.
     """
-    context = Context(tuple((name, to_sympy(expr)) for name, expr in known if _smooth(expr)))
+    context = Context(tuple((name, to_sympy(expr)) for name, expr in known if is_smooth(expr)))
     found: dict[Expr, None] = {exact: None}
     found.update(dict.fromkeys(seeds))
     for strategy in STRATEGIES:
@@ -52,20 +53,12 @@ def candidates(
         for form in _apply(strategy, exact, context):
             found.setdefault(form)
     for form in list(found):
-        found.update(dict.fromkeys(_masked(form, known)))
-        found.update(dict.fromkeys(_symmetric(form)))
-        stable = _stable(form)
-        if stable is not None:
-            found.setdefault(stable)
+        found.update(dict.fromkeys(masked(form, known)))
+        found.update(dict.fromkeys(symmetric(form)))
+        told = stable(form)
+        if told is not None:
+            found.setdefault(told)
     return list(found)
-
-
-def _smooth(expr: Expr) -> bool:
-    try:
-        to_sympy(expr)
-    except GraphError:
-        return False
-    return True
 
 
 def _apply(strategy: Strategy, exact: Expr, context: Context) -> Iterator[Expr]:
@@ -86,7 +79,7 @@ def _pieces(expr: Expr) -> Iterator[Expr]:
     if isinstance(expr, Apply) and expr.function == "where":
         yield from _pieces(expr.args[1])
         yield from _pieces(expr.args[2])
-    elif isinstance(expr, Apply) and _smooth(expr):
+    elif isinstance(expr, Apply) and is_smooth(expr):
         yield expr
 
 
@@ -348,106 +341,3 @@ STRATEGIES: tuple[Strategy, ...] = (
     _solved,
     _algebra,
 )
-
-
-# -- on the formula itself -------------------------------------------------------------------------
-
-
-def _stable(expr: Expr) -> Expr | None:
-    """log(1 + v), exp(u) - 1, sqrt(a a + b b), u / (v v) in the spelling that keeps the digits."""
-    if not isinstance(expr, Apply):
-        return None
-    told = _rewritten(expr)
-    return None if told == expr else told
-
-
-def _rewritten(expr: Expr) -> Expr:
-    if not isinstance(expr, Apply):
-        return expr
-    expr = Apply(expr.function, tuple(_rewritten(arg) for arg in expr.args))
-    if expr.function == "log":
-        return _log(expr)
-    if expr.function == "subtract":
-        return _difference(expr)
-    if expr.function == "sqrt":
-        return _root(expr)
-    return expr
-
-
-_ONE = Number(1)
-
-
-def _log(expr: Apply) -> Expr:
-    """log(1 + exp(u)) = max(u, 0) + log1p(exp(-|u|)); log(1 + v) = log1p(v)."""
-    inner = expr.args[0]
-    if not isinstance(inner, Apply) or inner.function != "add" or _ONE not in inner.args:
-        return expr
-    other = inner.args[1] if inner.args[0] == _ONE else inner.args[0]
-    if not (isinstance(other, Apply) and other.function == "exp"):
-        return Apply("log1p", (other,))
-    u = other.args[0]
-    bare = u.args[0] if isinstance(u, Apply) and u.function == "negative" else u
-    small = Apply("exp", (Apply("negative", (Apply("absolute", (bare,)),)),))
-    return Apply("add", (Apply("maximum", (u, Number(0))), Apply("log1p", (small,))))
-
-
-def _difference(expr: Apply) -> Expr:
-    left, right = expr.args
-    if right == _ONE and isinstance(left, Apply) and left.function == "exp":
-        return Apply("expm1", left.args)
-    if left == _ONE and isinstance(right, Apply) and right.function == "exp":
-        return Apply("negative", (Apply("expm1", right.args),))
-    if left == _ONE and isinstance(right, Apply) and right.function == "multiply":
-        a, b = right.args
-        if a == b:
-            return Apply("multiply", (Apply("subtract", (_ONE, a)), Apply("add", (_ONE, a))))
-    return expr
-
-
-def _root(expr: Apply) -> Expr:
-    inner = expr.args[0]
-    if not isinstance(inner, Apply) or inner.function != "add":
-        return expr
-    sides = [_square_root(arg) for arg in inner.args]
-    if sides[0] is None or sides[1] is None:
-        return expr
-    return Apply("hypot", (sides[0], sides[1]))
-
-
-def _square_root(expr: Expr) -> Expr | None:
-    if expr == _ONE:
-        return _ONE
-    if isinstance(expr, Apply) and expr.function == "square":
-        return expr.args[0]
-    if isinstance(expr, Apply) and expr.function == "multiply" and expr.args[0] == expr.args[1]:
-        return expr.args[0]
-    return None
-
-
-def _masked(expr: Expr, known: Sequence[tuple[str, Expr]]) -> Iterator[Expr]:
-    """A mask on an operand as a mask on the value: relu' is x > 0, and y > 0 where y is relu(x)."""
-    if not known or not isinstance(expr, Apply) or expr.function not in ("greater", "less"):
-        return
-    name, definition = known[-1]
-    for at, operand in enumerate(expr.args):
-        if isinstance(operand, Symbol) and operand in getattr(definition, "args", ()):
-            told = [Symbol(name) if k == at else arg for k, arg in enumerate(expr.args)]
-            yield Apply(expr.function, tuple(told))
-
-
-def _symmetric(expr: Expr) -> Iterator[Expr]:
-    """where(x > 0, g(x), g(-x)) = g(|x|), and where(x > 0, g(x), -g(-x)) = sign(x) g(|x|)."""
-    if not (isinstance(expr, Apply) and expr.function == "where"):
-        return
-    condition, right, left = expr.args
-    if not isinstance(condition, Apply) or condition.function not in ("greater", "greater_equal"):
-        return
-    x, zero = condition.args
-    if not isinstance(x, Symbol) or zero != Number(0) or not (_smooth(right) and _smooth(left)):
-        return
-    mirrored = to_sympy(right).subs(symbol(x.name), -symbol(x.name))
-    folded = replace_symbols(right, {x.name: Apply("absolute", (x,))})
-    if sp.expand(mirrored - to_sympy(left)) == 0:
-        yield folded
-    elif sp.expand(mirrored + to_sympy(left)) == 0 and condition.function == "greater":
-        yield Apply("multiply", (Apply("sign", (x,)), folded))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,8 @@ from graphc.derive.data import (
     section_name,
     to_text,
 )
+from graphc.errors import GraphNameError, located
+from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
 
 if TYPE_CHECKING:
@@ -29,16 +29,18 @@ _KINKS = frozenset({"absolute", "maximum", "minimum", "fmax", "fmin"})
 
 
 @lru_cache(maxsize=4096)
-def derivation(op: Elementwise, literal: tuple[bool, ...] = ()) -> Derivation:
-    """The derivation of `op`.
+def derivation(op: Elementwise | str, literal: tuple[bool, ...] = ()) -> Derivation:
+    """The derivation of `op`, or of the table's op of that name; printed, it is for reading.
 
     literal: which operands are literal constants. They get no partial, and at a kink the element of
         least norm is taken over the others alone.
 
     The ops of the table and their partials are read from the record; anything else is derived by
     SymPy at first use, and kept in the cache from then on. Raises GraphValueError where the
-    definition is beyond what can be differentiated.
+    definition is beyond what can be differentiated, GraphNameError for an unknown name.
     """
+    if isinstance(op, str):
+        return derivation(_named(op), literal)
     if not op.differentiable:
         none = (None,) * len(op.args)
         return Derivation(op, op.formula, none, Form(op.formula), none)
@@ -49,6 +51,16 @@ def derivation(op: Elementwise, literal: tuple[bool, ...] = ()) -> Derivation:
     if any(literal) and (recorded(op, op.name) is not None or not _matters(op)):
         return _without(derivation(op), literal)
     return _cached(op, literal)
+
+
+def _named(name: str) -> Elementwise:
+    if name in TABLE:
+        return TABLE[name]
+    import difflib
+
+    close = difflib.get_close_matches(name, TABLE, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise GraphNameError(located(f"no elementwise op {name!r}{hint}"))
 
 
 def _without(full: Derivation, literal: tuple[bool, ...]) -> Derivation:
@@ -74,6 +86,8 @@ def _has_kink(expr: Expr) -> bool:
 
 
 def _cached(op: Elementwise, literal: tuple[bool, ...]) -> Derivation:
+    import json
+
     from codegen.cache import default_cache
     from codegen.entries import Entry
 
@@ -92,7 +106,10 @@ def _cached(op: Elementwise, literal: tuple[bool, ...]) -> Derivation:
 
 
 def _key(op: Elementwise, literal: tuple[bool, ...], cache: Cache) -> str:
-    """By definition, not by name: and by the sources that derive, whose judgement it is."""
+    """What the derivation depends on: the definition, and the sources whose judgement it is."""
+    import json
+    import os
+
     from codegen.cache import digest_of_sources, key_of
 
     identity: list[Any] = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 
 from graphc.derive.data import RECORD, Derivation, block_gap, free_args, section_name, to_text
@@ -28,7 +27,7 @@ def derived(names: tuple[str, ...] = ()) -> Iterator[tuple[str, Derivation]]:
     """(section name, derivation) of every op of the table and its partials, or of `names` only."""
     for name in sorted(TABLE):
         op = TABLE[name]
-        if not op.differentiable or op.condition or (names and name not in names):
+        if not op.differentiable or (names and name not in names):
             continue
         yield from _op_and_partials(op)
 
@@ -54,11 +53,17 @@ def _literal_variant(
     pairs = list(zip(variant.partials, full.partials, literal, strict=True))
     if all(mine == theirs or constant for mine, theirs, constant in pairs):
         return
-    yield section_name(op, literal), replace(variant, form=full.form, value=full.value)
+    yield section_name(op, literal), _with_value(variant, full)
     for mine, theirs, _ in pairs:
         if mine is not None and mine != theirs:
             same = literal + (False,) * (len(mine.args) - len(literal))
             yield section_name(mine, same), derive(mine, same, RECORDED)
+
+
+def _with_value(variant: Derivation, full: Derivation) -> Derivation:
+    return Derivation(
+        variant.op, full.form, variant.partials, full.value, variant.forms, variant.kinks
+    )
 
 
 def text_of(sections: Iterator[tuple[str, Derivation]]) -> str:

@@ -21,9 +21,9 @@ import numpy as np
 
 from codegen.expr import Apply, Expr, Number, symbols
 from graphc.derive import precise
+from graphc.derive.samples import FLOATS, LITERALS, samples
 from graphc.scalars import evaluate_expr
 
-FLOATS: Mapping[str, Any] = {"f64": np.float64, "f32": np.float32}
 _COMMON = {"f64": 1e100, "f32": 1e15}
 # Beyond this an error is not told apart: the form is wrong there.
 WRONG = 1e6
@@ -123,11 +123,11 @@ def points(
     literals: operands that are what people write as literals: 2, 0.5, -1.
     """
     rng = random.Random(f"{len(args)} {dtype}")
-    chosen = _samples(rng, args, dtype, count, tuple(boundaries), ties)
+    chosen = samples(rng, args, dtype, count, tuple(boundaries), ties)
     if literals:
         fixed = [k for k, name in enumerate(args) if name in literals]
         chosen = [
-            tuple(rng.choice(_LITERALS) if k in fixed else x for k, x in enumerate(sample))
+            tuple(rng.choice(LITERALS) if k in fixed else x for k, x in enumerate(sample))
             for sample in chosen
         ]
     kept: list[tuple[float, ...]] = []
@@ -302,98 +302,6 @@ def _lost(form: Expr, at: Points) -> bool:
     if any(np.any(np.isnan(column)) for name, column in at.infinities.items() if name in used):
         return False
     return bool(np.any(np.isnan(run(form, at.infinities))))
-
-
-# -- samples ---------------------------------------------------------------------------------------
-
-
-# Not 0 and 1: `x**0` and `x**1` are rewritten before anybody differentiates them.
-_LITERALS = (
-    2.0,
-    3.0,
-    4.0,
-    5.0,
-    10.0,
-    0.5,
-    1.5,
-    0.25,
-    0.75,
-    2.5,
-    100.0,
-    -1.0,
-    -2.0,
-    -3.0,
-    -0.5,
-    -1.5,
-)
-
-
-def _samples(
-    rng: random.Random,
-    args: Sequence[str],
-    dtype: str,
-    count: int,
-    boundaries: tuple[float, ...],
-    ties: bool,
-) -> list[tuple[float, ...]]:
-    kind = FLOATS[dtype]
-    single = _line(rng, dtype, count, boundaries)
-    if len(args) == 1:
-        return [(x,) for x in single]
-    chosen: list[tuple[float, ...]] = []
-    moderate = [x for x in single if 1e-3 < abs(x) < 1e3] or single
-    for turn in range(count):
-        pool = single if turn % 3 == 0 else moderate
-        sample = [rng.choice(pool) for _ in args]
-        if turn % 4 == 1:
-            # Operands of like size meet more of a function than operands worlds apart.
-            sample = [_cast(sample[0] * 2 ** rng.uniform(-3, 3), kind) for _ in args]
-        if turn % 8 == 2:
-            sample[1:] = [
-                _cast(x + rng.uniform(-30, 30), kind) for x in sample[:1] * len(sample[1:])
-            ]
-        if turn % 5 == 3:
-            # One operand anywhere, the others such as people write.
-            sample = [float(kind(rng.choice(_LITERALS))) for _ in args]
-            sample[rng.randrange(len(args))] = rng.choice(single)
-        if ties and turn % 2 == 0:
-            j, k = rng.sample(range(len(args)), 2)
-            sample[j] = sample[k]
-        if turn % 16 == 5:
-            sample[rng.randrange(len(args))] = rng.choice([0.0, 1.0, -1.0, 2.0, 0.5, 3.0])
-        if all(math.isfinite(x) for x in sample):
-            chosen.append(tuple(sample))
-    return list(dict.fromkeys(chosen))
-
-
-def _cast(value: float, kind: Any) -> float:
-    with np.errstate(all="ignore"):
-        return float(kind(value))
-
-
-def _line(rng: random.Random, dtype: str, count: int, boundaries: tuple[float, ...]) -> list[float]:
-    """Numbers over the whole range: all exponents, common sizes, and the delicate places."""
-    kind = FLOATS[dtype]
-    info = np.finfo(kind)
-    low, high = (-1074, 1023) if dtype == "f64" else (-149, 127)
-    numbers: list[float] = [0.0, 1.0, -1.0, 0.5, -0.5, 2.0, float(info.max), -float(info.max)]
-    for turn in range(count):
-        size: float
-        if turn % 4 == 0:
-            size = (1 + rng.random()) * 2.0 ** rng.randint(low, high - 1)
-        elif turn % 4 == 1:
-            size = 10 ** rng.uniform(-3, 3.2)
-        elif turn % 4 == 2:
-            size = rng.uniform(0, 1) * rng.choice([1, 3, 10, 40, 100, 800])
-        else:
-            size = 2.0 ** rng.uniform(-60, 12)
-        numbers.append(float(kind(size if rng.random() < 0.5 else -size)))
-    for place in dict.fromkeys((0.0, 1.0, -1.0, *boundaries)):
-        numbers.append(float(kind(place)))
-        for _ in range(max(3, count // 40)):
-            near = place + (abs(place) or 1.0) * rng.choice([-1, 1]) * 2.0 ** rng.uniform(-54, -1)
-            numbers.append(float(kind(near)))
-    return list(dict.fromkeys(x for x in numbers if math.isfinite(x)))
 
 
 def _rounded(values: Sequence[Any], dtype: str) -> Any:

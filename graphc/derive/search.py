@@ -13,6 +13,7 @@ from codegen.expr import Apply, Expr, symbols
 from graphc import formula
 from graphc.derive import forms, precise, score
 from graphc.derive.data import Derivation, Form, free_args, output_name, partial_name, partial_op
+from graphc.derive.samples import FLOATS
 from graphc.derive.scalar import constant_in, gradient
 from graphc.derive.score import Points, Score
 from graphc.derive.seeds import POINTS, SEEDS
@@ -133,12 +134,10 @@ def _choose(
     literals: Sequence[str],
 ) -> Form:
     """The cheapest form within the limit, or the most accurate one, and the reason."""
-    if not set(symbols(exact)):
+    if not set(symbols(exact)) & set(free):
         return Form(formula.text(exact))
     known = outputs.known if outputs else []
-    where = [
-        _points(exact, free, outputs, dtype, search.effort, literals) for dtype in score.FLOATS
-    ]
+    where = [_points(exact, free, outputs, dtype, search.effort, literals) for dtype in FLOATS]
     own = outputs.own[0] if outputs else ""
     usable = {*free, *(name for name, _ in known)}
     measured: dict[Expr, Score] = {}
@@ -188,7 +187,7 @@ def _rounded(definition: Expr, at: Points) -> object:
         except precise.Undefined:
             values.append(math.nan)
     with np.errstate(all="ignore"):
-        return np.array(values).astype(score.FLOATS[at.dtype])
+        return np.array(values).astype(FLOATS[at.dtype])
 
 
 _TYING = {"maximum", "minimum", "fmax", "fmin", "equal", "less", "greater", "greater_equal"}

@@ -141,6 +141,13 @@ def to_sympy(expr: Expr) -> sp.Expr:
     return build(*(to_sympy(arg) for arg in expr.args))
 
 
+def is_smooth(expr: Expr) -> bool:
+    """Whether `to_sympy` takes the expression: it has no choices and no steps."""
+    if isinstance(expr, Apply):
+        return expr.function in TO_SYMPY and all(is_smooth(arg) for arg in expr.args)
+    return True
+
+
 @lru_cache(maxsize=1024)
 def number(value: bool | int | float) -> sp.Expr:
     """The literal as an exact number; the nearest double to sqrt(2), pi/4, log(10) as itself."""

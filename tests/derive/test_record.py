@@ -10,7 +10,9 @@ import pytest
 from graphc.derive import data, score
 from graphc.derive.lookup import derivation
 from graphc.derive.record import derived
+from graphc.derive.samples import FLOATS
 from graphc.derive.search import Effort, derive
+from graphc.errors import GraphNameError
 from graphc.formula import parse
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
@@ -20,7 +22,7 @@ SECTIONS = tomllib.loads(RECORD)
 
 
 def differentiable():
-    return [op for op in TABLE.values() if op.differentiable and not op.condition]
+    return [op for op in TABLE.values() if op.differentiable]
 
 
 @pytest.mark.parametrize("op", differentiable(), ids=lambda op: op.name)
@@ -98,8 +100,6 @@ from graphc.derive.lookup import derivation
 from graphc.ops.elementwise import TABLE
 count = 0
 for op in TABLE.values():
-    if op.condition or op.name in ("f32", "f64"):
-        continue
     for partial in derivation(op).partials:
         if partial is not None:
             derivation(partial)
@@ -111,6 +111,19 @@ heavy = {"sympy", "mpmath", "networkx", "scipy"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_a_choice_passes_on_to_the_chosen_operand():
+    known = derivation(TABLE["where"])
+    assert known.form == "where(condition, a, b)"
+    formulas = [partial and partial.formula for partial in known.partials]
+    assert formulas == [None, "condition", "where(condition, 0, 1)"]
+
+
+def test_a_table_op_is_known_by_name():
+    assert derivation("tanh") == derivation(TABLE["tanh"])
+    with pytest.raises(GraphNameError, match="no elementwise op 'tanhh'; did you mean 'tanh'"):
+        derivation("tanhh")
 
 
 def test_the_description_is_for_people():
@@ -128,7 +141,7 @@ def test_the_description_is_for_people():
 
 def worst(form, exact, known=()):
     args = ("x",)
-    at = [score.points(parse(exact, args), args, dtype, 200) for dtype in score.FLOATS]
+    at = [score.points(parse(exact, args), args, dtype, 200) for dtype in FLOATS]
     names = (*args, *(name for name, _ in known))
     for name, text in known:
         at = [where.with_operand(name, parse(text, args)) for where in at]
