@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphc.builder import Builder
     from graphc.compiled import Compiled, compile
     from graphc.custom import contraction, elementwise, primitive
+    from graphc.derive.lookup import derivation
     from graphc.errors import (
         GraphAttributeError,
         GraphError,
@@ -80,6 +81,7 @@ _HOMES = {
     "constant": "graphc.nn",
     "contraction": "graphc.custom",
     "cross_entropy": "graphc.nn",
+    "derivation": "graphc.derive.lookup",
     "dump": "graphc.textual",
     "dumps": "graphc.textual",
     "elementwise": "graphc.custom",
@@ -130,6 +132,7 @@ __all__ = [
     "constant",
     "contraction",
     "cross_entropy",
+    "derivation",
     "dump",
     "dumps",
     "elementwise",
