@@ -8,10 +8,10 @@ else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from codegen.names import Names, quoted
 from codegen.program import Entry, SizeRule, Var
+from codegen.record import record
 from codegen.source import Assign, Blank, Block, Do, Lines, Return, Source
 from codegen.types import size_names, size_text
 
@@ -22,7 +22,7 @@ _CHAIN = 68
 _PYTHON = {"f64": "float", "bool": "bool"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Input:
     """A leaf that is checked: its Var, the user's name for it, and its identifier."""
 
@@ -31,7 +31,7 @@ class Input:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Check:
     """What the entry of one function becomes.
 

@@ -11,23 +11,23 @@ that loses nothing. Association is kept.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Union
 
 import numpy as np
 
 from codegen.expr import FUNCTIONS, Expr, Extent, Number, Symbol
 from codegen.infer import floating, promote, result_dtype, weak, weak_dtype
+from codegen.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argument:
     """The k-th argument of the expression."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Temporary:
     """The result of the k-th instruction."""
 
@@ -37,7 +37,7 @@ class Temporary:
 Ref = Union[Argument, Temporary, Number, Extent]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Instruction:
     """One function on refs; `dtype` may be weak (`float?`) where every operand is."""
 
@@ -46,7 +46,7 @@ class Instruction:
     dtype: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recipe:
     """Instructions in order, and which value is the expression's."""
 

@@ -10,81 +10,98 @@ Every Source has a tag, which says for the source map where its line comes from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Union
 
 from codegen.layout import WIDTH, wrap
 
 
-@dataclass(slots=True)
 class Assign:
     """target operator value, with a comment at the end of the line where it fits."""
 
-    target: str
-    value: str
-    operator: str = "="
-    comment: str = ""
-    tag: str = ""
+    __slots__ = ("comment", "operator", "tag", "target", "value")
+
+    def __init__(
+        self, target: str, value: str, operator: str = "=", comment: str = "", tag: str = ""
+    ) -> None:
+        self.target = target
+        self.value = value
+        self.operator = operator
+        self.comment = comment
+        self.tag = tag
 
 
-@dataclass(slots=True)
 class Do:
     """An expression for its effect, or any other one-line statement."""
 
-    text: str
-    tag: str = ""
+    __slots__ = ("tag", "text")
+
+    def __init__(self, text: str, tag: str = "") -> None:
+        self.text = text
+        self.tag = tag
 
 
-@dataclass(slots=True)
 class Return:
     """return value."""
 
-    value: str
-    tag: str = ""
+    __slots__ = ("tag", "value")
+
+    def __init__(self, value: str, tag: str = "") -> None:
+        self.value = value
+        self.tag = tag
 
 
-@dataclass(slots=True)
 class Comment:
     """A comment on lines of its own."""
 
-    text: str
-    tag: str = ""
+    __slots__ = ("tag", "text")
+
+    def __init__(self, text: str, tag: str = "") -> None:
+        self.text = text
+        self.tag = tag
 
 
-@dataclass(slots=True)
 class Blank:
     """Empty lines between statements."""
 
-    count: int = 1
-    tag: str = ""
+    __slots__ = ("count", "tag")
+
+    def __init__(self, count: int = 1, tag: str = "") -> None:
+        self.count = count
+        self.tag = tag
 
 
-@dataclass(slots=True)
 class Lines:
     """Lines that are formatted already: a docstring, a fixed helper."""
 
-    lines: Sequence[str]
-    tag: str = ""
+    __slots__ = ("lines", "tag")
+
+    def __init__(self, lines: Sequence[str], tag: str = "") -> None:
+        self.lines = lines
+        self.tag = tag
 
 
-@dataclass(slots=True)
 class Block:
     """A header that ends in a colon, and what is indented below it."""
 
-    header: str
-    body: Sequence[Source] = field(default_factory=list)
-    tag: str = ""
+    __slots__ = ("body", "header", "tag")
+
+    def __init__(self, header: str, body: Sequence[Source] = (), tag: str = "") -> None:
+        self.header = header
+        self.body = body
+        self.tag = tag
 
 
 Source = Union[Assign, Do, Return, Comment, Blank, Lines, Block]
 
 
-@dataclass(slots=True)
 class Text:
     """The lines of a module, and the tag of each line that has one (lines count from 1)."""
 
-    lines: list[str]
-    tags: dict[int, str]
+    __slots__ = ("lines", "tags")
+
+    def __init__(self, lines: list[str], tags: dict[int, str]) -> None:
+        self.lines = lines
+        self.tags = tags
 
     def __str__(self) -> str:
         return "\n".join(self.lines) + "\n"

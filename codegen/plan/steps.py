@@ -17,11 +17,11 @@ and returns a decision about each value, in a list by the value's index.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal, Union
 
 from codegen.expr import Extent, Function, Number
 from codegen.program import Broadcast, Diagonal, Reshape, Transpose
+from codegen.record import record
 from codegen.types import Shape, Size, product, substitute
 
 
@@ -52,31 +52,41 @@ class Value:
 Operand = Union[Value, Number, Extent]
 
 
-@dataclass(eq=False, slots=True)
 class Step:
     """What all steps have: a result, operands, and where they come from."""
 
-    out: Value
-    operands: tuple[Operand, ...]
-    note: str
-    tag: str
+    __slots__ = ("note", "operands", "out", "tag")
+
+    def __init__(self, out: Value, operands: tuple[Operand, ...], note: str, tag: str) -> None:
+        self.out = out
+        self.operands = operands
+        self.note = note
+        self.tag = tag
 
 
-@dataclass(eq=False, slots=True)
 class Apply(Step):
     """out = function(*operands), elementwise with broadcasting."""
 
-    function: Function
+    __slots__ = ("function",)
+
+    def __init__(
+        self, out: Value, operands: tuple[Operand, ...], note: str, tag: str, function: Function
+    ) -> None:
+        self.out = out
+        self.operands = operands
+        self.note = note
+        self.tag = tag
+        self.function = function
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class At:
     """One position of an axis; the axis goes."""
 
     position: Size
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """start + k * step for k < size, on an axis of length `length`."""
 
@@ -86,14 +96,14 @@ class Span:
     length: Size
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Index:
     """Basic indexing: an entry an axis, None for a new axis of size 1."""
 
     entries: tuple[At | Span | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Window:
     """Element [k0, k1, ...] is the operand's element at start + sum of k * steps, axis by axis.
 
@@ -105,7 +115,7 @@ class Window:
     steps: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Same:
     """The value itself, under another name."""
 
@@ -113,62 +123,130 @@ class Same:
 Kind = Union[Same, Index, Reshape, Transpose, Broadcast, Diagonal, Window]
 
 
-@dataclass(eq=False, slots=True)
 class Look(Step):
     """out shows the operand's elements; nothing is computed."""
 
-    kind: Kind
+    __slots__ = ("kind",)
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        kind: Kind,
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.kind = kind
 
 
-@dataclass(eq=False, slots=True)
 class Product(Step):
     """out = a @ b."""
 
+    __slots__ = ()
 
-@dataclass(eq=False, slots=True)
+
 class Einsum(Step):
     """out = np.einsum(formula, *operands)."""
 
-    formula: str
+    __slots__ = ("formula",)
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        formula: str,
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.formula = formula
 
 
-@dataclass(eq=False, slots=True)
 class Fold(Step):
     """out = fn(operand, axis=axes, keepdims=keepdims)."""
 
-    fn: str
-    axes: tuple[int, ...]
-    keepdims: bool
+    __slots__ = ("axes", "fn", "keepdims")
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        fn: str,
+        axes: tuple[int, ...],
+        keepdims: bool,
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.fn = fn
+        self.axes = axes
+        self.keepdims = keepdims
 
 
-@dataclass(eq=False, slots=True)
 class Take(Step):
     """out = operands[0][...]: `pattern` is True where the next index array stands, else `:`."""
 
-    pattern: tuple[bool, ...]
+    __slots__ = ("pattern",)
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        pattern: tuple[bool, ...],
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.pattern = pattern
 
 
-@dataclass(eq=False, slots=True)
 class Put(Step):
     """out = base or zeros; out[...] += value. Operands: value, index arrays, then base if any."""
 
-    pattern: tuple[bool, ...]
-    mode: Literal["add", "set"]
-    unique: bool
-    based: bool
+    __slots__ = ("based", "mode", "pattern", "unique")
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        pattern: tuple[bool, ...],
+        mode: Literal["add", "set"],
+        unique: bool,
+        based: bool,
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.pattern = pattern
+        self.mode = mode
+        self.unique = unique
+        self.based = based
 
 
-@dataclass(eq=False, slots=True)
 class Assemble(Step):
     """out = full(fill), then out[regions[k]] = (or +=) operands[k]."""
 
-    fill: float | int | bool
-    regions: tuple[tuple[At | Span, ...], ...]
-    add: bool
-    exhaustive: bool
+    __slots__ = ("add", "exhaustive", "fill", "regions")
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        fill: float | int | bool,
+        regions: tuple[tuple[At | Span, ...], ...],
+        add: bool,
+        exhaustive: bool,
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.fill = fill
+        self.regions = regions
+        self.add = add
+        self.exhaustive = exhaustive
 
 
-@dataclass(eq=False, slots=True)
 class Spread(Step):
     """out = zeros; for every value of `loops`: out[region] += operands[0][..., loop indices, ...].
 
@@ -178,29 +256,55 @@ class Spread(Step):
         offset + sum(coefficient * loop), and goes on by `step` for `size` elements.
     """
 
-    loops: tuple[tuple[str, Size], ...]
-    source: tuple[str | None, ...]
-    target: tuple[tuple[tuple[tuple[str, int], ...], Size, int, Size], ...]
+    __slots__ = ("loops", "source", "target")
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        loops: tuple[tuple[str, Size], ...],
+        source: tuple[str | None, ...],
+        target: tuple[tuple[tuple[tuple[str, int], ...], Size, int, Size], ...],
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.loops = loops
+        self.source = source
+        self.target = target
 
 
-@dataclass(eq=False, slots=True)
 class Invoke(Step):
     """outs = function(*operands, **keywords)."""
 
-    function: str
-    keywords: tuple[tuple[str, object], ...]
-    outs: tuple[Value, ...]
+    __slots__ = ("function", "keywords", "outs")
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        function: str,
+        keywords: tuple[tuple[str, object], ...],
+        outs: tuple[Value, ...],
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.function = function
+        self.keywords = keywords
+        self.outs = outs
 
 
-@dataclass(slots=True)
 class Sheet:
-    """The steps of one function, being written."""
+    """The steps of one function, being written; `note` and `tag` go to the steps to come."""
 
-    values: list[Value] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
-    # Operands and shapes known already, so that a view is not built twice.
-    note: str = ""
-    tag: str = ""
+    __slots__ = ("note", "steps", "tag", "values")
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self.steps: list[Step] = []
+        self.note = ""
+        self.tag = ""
 
     def value(self, dtype: str, shape: Shape, hint: str = "", keep: bool = False) -> Value:
         """A new value."""
