@@ -29,14 +29,14 @@ class Shown:
 
     def hidden(self, node: Node) -> bool:
         """Whether the node shows only inside others: a number, or a size, without a name."""
-        return not node.name and _number(node) is not None
+        return not node.name and number(node) is not None
 
     def operand(self, node: Node) -> Spelt:
         """A node as its users' formulas name it."""
         if not node.name:
-            number = _number(node)
-            if number is not None:
-                return number
+            spelt = number(node)
+            if spelt is not None:
+                return spelt
         return Spelt(self.labels[node])
 
     def formula(self, node: Node) -> str:
@@ -68,7 +68,8 @@ def labels(graph: Graph) -> dict[Node, str]:
     return found
 
 
-def _number(node: Node) -> Spelt | None:
+def number(node: Node) -> Spelt | None:
+    """A number or a size as it is written; None for anything else."""
     if isinstance(node.params, SizeParams):
         return Spelt(plain_size(node.params.size))
     if isinstance(node.params, ConstantParams) and node.params.value.ndim == 0:

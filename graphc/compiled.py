@@ -1,0 +1,282 @@
+"""compile(): from a graph to the functions a user calls, through the cache.
+
+A warm start reads the source from the cache, and neither derives nor generates anything: what is
+imported here at the top is all that it needs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from codegen.cache import Cache, default_cache, digest_of_sources, key_of
+from codegen.entries import Entry
+from codegen.loading import load_source
+from codegen.program import Options
+from graphc import ir
+from graphc.canonical import digest
+from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.ops.kinds import Primitive, PrimitiveCall
+
+if TYPE_CHECKING:
+    from codegen.modules import Generated
+    from graphc.functions import Plan
+
+Wrt = str | Sequence[str] | None
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+_ERRORS = (TypeError, ValueError)
+
+
+def compile(
+    graph: Any,
+    wrt: Wrt = None,
+    of: str | None = None,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    threads: int = 1,
+    workspace: bool = False,
+    cache: Cache | bool = True,
+    stable: bool = True,
+) -> Compiled:
+    """The compiled functions of a graph.
+
+    graph: a Graph, or a Builder, which is built.
+    wrt: what to differentiate by: a name gives a bare gradient, names or None a named tuple; None
+        means the declared parameters, else every floating input. Any named value may be asked for.
+    of: the scalar output that `value_and_grad` differentiates, where there are several.
+    sizes: expected values of named sizes, for the cost model alone: nothing is recompiled per size.
+    threads: how many threads may run tiles of large arrays.
+    workspace: keep scratch buffers between calls; such a function is not reentrant.
+    cache: False keeps the result out of the cache; or a Cache of one's own.
+    stable: rewrite naive compositions, such as log(sum(exp(x))), into their stable forms first.
+
+    Raises GraphNameError for an unknown name in wrt or of, GraphTypeError where a wrt is not
+    floating, GraphValueError where `of` is not a scalar.
+    """
+    if not isinstance(graph, ir.Graph):
+        if not hasattr(graph, "build"):
+            raise GraphTypeError(
+                located(f"compile takes a Graph or a Builder, got {type(graph).__name__}; trace a function first")
+            )
+        graph = graph.build()
+    if not isinstance(wrt, str) and wrt is not None:
+        wrt = tuple(wrt)
+    options = Options(tuple(sorted((sizes or {}).items())), threads, workspace)
+    return Compiled(graph, wrt, of, options, stable, _cache(cache))
+
+
+def _cache(cache: Cache | bool) -> Cache:
+    if isinstance(cache, Cache):
+        return cache
+    return default_cache() if cache else Cache(None)
+
+
+class Compiled:
+    """The functions of one graph, by one set of options.
+
+    f(...)                    the outputs
+    f.value_and_grad(...)     (outputs, gradients), as one fused function
+    f.forward(...)            (outputs, saved)
+    f.backward(saved)         gradients; cotangents for outputs that are no single scalar
+    f.source                  the emitted module, as it is run
+    f.export(path)            the module as a file that stands alone
+    f.unchecked               the same functions without checks of their inputs
+
+    Results are fresh arrays. Raises GraphTypeError and GraphValueError for wrong arguments.
+    """
+
+    def __init__(
+        self, graph: ir.Graph, wrt: Wrt, of: str | None, options: Options, stable: bool, cache: Cache
+    ) -> None:
+        self.graph = graph
+        self._wrt = wrt
+        self._of = of
+        self._options = options
+        self._stable = stable
+        self._cache = cache
+        self._generated: Generated | None = None
+        entry = cache.get(self._key)
+        if entry is None:
+            entry = self._made()
+        self.source = entry.source
+        self._lines: Mapping[str, str] = entry.facts["lines"]
+        self._module = load_source(entry.source, graph.name, self._callables(entry), entry.constants)
+        self._bind(self._module)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.graph.name}: {', '.join(self._names)}>"
+
+    # -- making ----------------------------------------------------------------------------------
+
+    @property
+    def _key(self) -> str:
+        choices = repr((self._wrt, self._of, self._options, self._stable))
+        return key_of(digest(self.graph), choices, digest_of_sources(_FOLDER, cache=self._cache))
+
+    def _plan(self) -> Plan:
+        from graphc.functions import plan
+
+        return plan(self.graph, self._wrt, self._of)
+
+    def _generate(self) -> Generated:
+        if self._generated is None:
+            from codegen import generate
+            from graphc.functions import program
+
+            self._generated = generate(program(self._plan(), self._stable), self._options)
+        return self._generated
+
+    def _made(self) -> Entry:
+        generated = self._generate()
+        assert generated.program is not None
+        lines = {str(line): tag for line, tag in generated.source_map.items()}
+        callables = sorted(generated.program.callables)
+        facts = {"lines": lines, "callables": callables}
+        entry = Entry(generated.source, generated.constants, facts)
+        self._cache.put(self._key, entry)
+        return self._cache.get(self._key) or entry
+
+    def _callables(self, entry: Entry) -> Mapping[str, Any]:
+        """The user's own primitives and named tuples that the source calls by name."""
+        if not entry.facts["callables"]:
+            return {}
+        if self._generated is not None and self._generated.program is not None:
+            return self._generated.program.callables
+        return _user_callables(self.graph, entry.facts["callables"])
+
+    def _bind(self, module: ModuleType) -> None:
+        self._names = [
+            name
+            for name in ("value", "forward", "backward", "value_and_grad")
+            if callable(getattr(module, name, None))
+        ]
+        for name in self._names:
+            setattr(self, name, _guarded(getattr(module, name), name, self))
+
+    # -- calling ---------------------------------------------------------------------------------
+
+    value: Callable[..., Any]
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    value_and_grad: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The output; a named tuple where a builder declared several."""
+        return self.value(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "value_and_grad":
+            from graphc.autodiff import resolve_wrt, scalar_output
+
+            scalar_output(self.graph, self._of, "value_and_grad")
+            resolve_wrt(self.graph, self._wrt)
+        if name in ("forward", "backward"):
+            from graphc.autodiff import resolve_wrt
+
+            resolve_wrt(self.graph, self._wrt)
+        raise AttributeError(f"a compiled graph has no attribute {name!r}")
+
+    @property
+    def unchecked(self) -> Unchecked:
+        """The functions without input checks: for arguments known to have the declared types."""
+        generated = self._generate()
+        assert generated.program is not None
+        return Unchecked(
+            load_source(
+                generated.unchecked, self.graph.name, generated.program.callables, generated.constants
+            )
+        )
+
+    # -- looking and shipping --------------------------------------------------------------------
+
+    @property
+    def origins(self) -> dict[int, str]:
+        """Where each line of the source was declared: line -> `file:line`."""
+        found = {}
+        for line, tag in self._lines.items():
+            origin = self.graph.nodes[int(tag)].origin
+            if origin.line:
+                found[int(line)] = str(origin)
+        return found
+
+    def export(self, path: str | os.PathLike[str], origins: str = "names") -> None:
+        """Writes the module to a file that needs NumPy and the standard library alone.
+
+        Arrays of more than 64 elements go to a `.npz` beside it, checked by digest when it loads.
+        origins: "names" keeps the file free of line numbers, so that an unrelated edit changes no
+            byte; "lines" puts the place of each declaration beside its statement.
+        Raises GraphTypeError where the graph calls a primitive of the user's own.
+        """
+        if origins not in ("names", "lines"):
+            raise GraphValueError(located(f"export: origins={origins!r}: use 'names' or 'lines'"))
+        from graphc.exporting import write
+
+        own = [node.op.name for node in self.graph.nodes if isinstance(node.op, Primitive)]
+        if own:
+            raise GraphTypeError(
+                located(f"export: {own[0]} is a primitive of yours, whose code an exported file cannot hold")
+            )
+        write(self._plan(), self._stable, self._options, os.fspath(path), origins)
+
+
+class Unchecked:
+    """The functions of a module whose inputs are not checked."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._module.value(*args, **kwargs)
+
+
+def _guarded(function: Callable[..., Any], name: str, owner: Compiled) -> Callable[..., Any]:
+    """The function, its errors about arguments told as GraphErrors at the user's line.
+
+    A `try` that succeeds costs nothing; what is left is one more call.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except _ERRORS as error:
+            from graphc.calling import explained
+
+            raise explained(error, function, owner.graph, args, kwargs) from None
+
+    call.__name__ = name
+    call.__qualname__ = f"Compiled.{name}"
+    call.__doc__ = function.__doc__
+    call.__wrapped__ = function  # type: ignore[attr-defined]
+    return call
+
+
+def _user_callables(graph: ir.Graph, names: Sequence[str]) -> dict[str, Any]:
+    """The primitives and named tuple classes of a graph, under the names its source uses."""
+    found: dict[str, Any] = {}
+
+    def name_of(name: str, function: Any) -> None:
+        candidate, number = name, 1
+        while found.setdefault(candidate, function) is not function:
+            number += 1
+            candidate = f"{name}_{number}"
+
+    for node in graph.nodes:
+        if isinstance(node.op, Primitive) and isinstance(node.params, PrimitiveCall):
+            if node.params.part == "forward":
+                name_of(node.op.name, node.op.forward)
+            if node.op.backward is not None:
+                name_of(f"{node.op.name}_vjp", node.op.backward)
+    stack = [container for _, container in graph.arguments]
+    if graph.result is not None:
+        stack.append(graph.result)
+    while stack:
+        container = stack.pop()
+        if container.kind == "namedtuple":
+            found.setdefault(container.cls.__name__, container.cls)
+        stack.extend(container.items)
+    return {name: found[name] for name in names}

@@ -1,0 +1,503 @@
+"""Nodes -> codegen's statements, one node at a time.
+
+What is here is translation only: each kind of op has its statement. Which values are fused, named and
+kept where is codegen's decision; the forward/backward cut is made in `graphc.program`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from codegen.expr import Apply, Expr, Extent, Number, Symbol, replace_symbols, symbols
+from codegen.infer import result_dtype, weak_dtype
+from codegen.program import (
+    Affine,
+    Broadcast,
+    Call,
+    Constant,
+    Contract,
+    Diagonal,
+    Gather,
+    Map,
+    Reduce,
+    Reshape,
+    Scatter,
+    Slice,
+    Statement,
+    Transpose,
+    Var,
+    View,
+    Write,
+)
+from graphc import formula, nodes
+from graphc.derive.lookup import derivation
+from graphc.errors import GraphTypeError, located
+from graphc.ir import Node
+from graphc.ops import kinds
+from graphc.ops.elementwise import TABLE
+from graphc.types import ArrayType, Size, array_type, broadcast
+
+
+class Constants:
+    """The arrays a module carries, each once, shared by its functions."""
+
+    def __init__(self) -> None:
+        self._vars: dict[kinds.ConstantParams, Constant] = {}
+
+    def var(self, node: Node) -> Var:
+        """The Var of a constant array."""
+        params = node.params
+        assert isinstance(params, kinds.ConstantParams)
+        found = self._vars.get(params)
+        if found is None:
+            found = Constant(Var(node.name or "constant", node.type, bool(node.name)), params.value)
+            self._vars[params] = found
+        return found.var
+
+    @property
+    def all(self) -> tuple[Constant, ...]:
+        return tuple(self._vars.values())
+
+
+class Body:
+    """The statements of one function, as they are made.
+
+    given: nodes whose Vars are there already (arguments). uses: how often each node is used, to know
+    what may be merged into its one user.
+    """
+
+    def __init__(
+        self,
+        given: Mapping[Node, Var],
+        constants: Constants,
+        callables: dict[str, Callable[..., Any]],
+        notes: Mapping[Node, str],
+        tags: Mapping[Any, str],
+    ) -> None:
+        self.vars: dict[Node, Var] = dict(given)
+        self.statements: list[Statement] = []
+        self.constants = constants
+        self.callables = callables
+        self.notes = notes
+        self.tags = tags
+        self._uses: dict[Node, int] = {}
+        self._merged: set[Node] = set()
+        self._saved: dict[Node, Var] = {}
+        self._backward: dict[Node, list[Var]] = {}
+
+    def lower(self, order: Sequence[Node], wanted: Iterable[Node]) -> None:
+        """Statements for `order` (operands first); `wanted` are the nodes whose Vars are needed."""
+        for node in order:
+            for operand in node.inputs:
+                self._uses[operand] = self._uses.get(operand, 0) + 1
+        keep = list(wanted)
+        for node in keep:
+            self._uses[node] = self._uses.get(node, 0) + 1
+        self._find_merged(order)
+        for node in order:
+            if node not in self.vars and node not in self._merged and not _is_deferred(node):
+                self._node(node)
+        for node in keep:
+            self.var(node)
+
+    # -- values ----------------------------------------------------------------------------------
+
+    def var(self, node: Node) -> Var:
+        """The Var of a node; numbers and sizes become one where no expression can hold them."""
+        found = self.vars.get(node)
+        if found is not None:
+            return found
+        params = node.params
+        if isinstance(params, kinds.ConstantParams) and node.type.shape:
+            found = self.constants.var(node)
+        elif isinstance(params, kinds.ConstantParams | kinds.SizeParams):
+            found = self._out(node)
+            self._add(Map(found, self._converted(self._number(node), node.type.dtype), ()), node)
+        elif isinstance(params, Broadcast):
+            self._node(node)
+            return self.vars[node]
+        else:
+            raise AssertionError(f"{node!r} has not been lowered")
+        self.vars[node] = found
+        return found
+
+    def _out(self, node: Node, type: ArrayType | None = None) -> Var:
+        return Var(node.name, type or node.type, bool(node.name))
+
+    def _add(self, statement: Statement, node: Node) -> None:
+        statement.note = self.notes.get(node, "")
+        statement.tag = self.tags.get(node.origin, "")
+        self.statements.append(statement)
+
+    def _number(self, node: Node) -> Expr:
+        params = node.params
+        if isinstance(params, kinds.SizeParams):
+            return Extent(params.size)
+        assert isinstance(params, kinds.ConstantParams)
+        return Number(params.value.item())
+
+    @staticmethod
+    def _converted(expr: Expr, dtype: str) -> Expr:
+        """A number of exactly this dtype: a bare literal is weak, and f64 only by default."""
+        if isinstance(expr, Number) and dtype == "f64":
+            return expr
+        return Apply(dtype, (expr,))
+
+    # -- one node --------------------------------------------------------------------------------
+
+    def _node(self, node: Node) -> None:
+        match node.op:
+            case kinds.Elementwise():
+                self._elementwise(node)
+            case kinds.Contraction():
+                self._contraction(node)
+            case kinds.Reduction():
+                self._reduction(node)
+            case kinds.Layout():
+                self._layout(node)
+            case kinds.Gather():
+                self._gather(node)
+            case kinds.Scatter():
+                self._scatter(node)
+            case kinds.Primitive():
+                self._primitive(node)
+            case kinds.Leaf() if isinstance(node.params, kinds.RangeParams):
+                self._range(node)
+            case op:
+                raise GraphTypeError(located(f"{op.name}: this op cannot be compiled"))
+
+    # -- elementwise -----------------------------------------------------------------------------
+
+    def _elementwise(self, node: Node) -> None:
+        places = self._places(node)
+        if places is not None:
+            self._write_places(node, places)
+            return
+        op = node.op
+        assert isinstance(op, kinds.Elementwise)
+        if op.name == "multiply" and TABLE["multiply"] is op:
+            operands = [_unmasked(x, y) for x, y in zip(node.inputs, reversed(node.inputs), strict=True)]
+        else:
+            operands = list(node.inputs)
+        expr, args = self._expression(emitted(op), op, node, operands)
+        out = self.vars[node] = self._out(node)
+        self._add(Map(out, expr, tuple(args)), node)
+
+    def _expression(
+        self, expr: Expr, op: kinds.Elementwise, node: Node, operands: Sequence[Node]
+    ) -> tuple[Expr, list[Var]]:
+        """The op's expression over numbered Vars, numbers and sizes put in as they are."""
+        shape = node.type.shape
+        leaves: dict[str, Expr] = {}
+        args: list[Var] = []
+        numbers: dict[Var, Expr] = {}
+        dtypes: dict[str, str] = {}
+        for name, operand in zip(op.args, operands, strict=True):
+            inner = self._unbroadcast(operand, operands, shape)
+            if _is_inline(inner):
+                leaves[name] = self._number(inner)
+                if not any(
+                    not _is_inline(other) and other.type.dtype == operand.type.dtype
+                    for other in operands[op.condition :]
+                ):
+                    leaves[name] = self._converted(leaves[name], operand.type.dtype)
+                continue
+            var = self.var(inner)
+            symbol = numbers.get(var)
+            if symbol is None:
+                symbol = numbers[var] = Symbol(str(len(args)))
+                dtypes[str(len(args))] = var.type.dtype
+                args.append(var)
+            leaves[name] = symbol
+        made = replace_symbols(expr, leaves)
+        found = _dtype(made, dtypes)
+        if found != node.type.dtype and not (found == "float?" and node.type.dtype == "f64"):
+            made = Apply(node.type.dtype, (made,))
+        return made, args
+
+    def _unbroadcast(self, operand: Node, operands: Sequence[Node], shape: Any) -> Node:
+        """What a repeated operand repeats, where the other operands alone give the result's shape."""
+        if not isinstance(operand.params, Broadcast) or operand in self.vars:
+            return operand
+        inner = operand.inputs[0]
+        others = tuple(x.type.shape for x in operands if x is not operand)
+        if broadcast((inner.type.shape, *others)) == shape and any(s == shape for s in others):
+            return inner
+        return operand
+
+    # -- sums of places --------------------------------------------------------------------------
+
+    def _find_merged(self, order: Sequence[Node]) -> None:
+        """Places that are written straight into the sum they are added to."""
+        for node in reversed(order):
+            if node in self._merged:
+                continue
+            places = self._places(node)
+            if places is not None:
+                self._merged.update(places[1])
+
+    def _places(self, node: Node) -> tuple[list[Node], list[Node]] | None:
+        """The places a sum consists of, and the nodes that need no statement of their own then."""
+        if node.op is not TABLE["add"]:
+            return None
+        places: list[Node] = []
+        inner: list[Node] = []
+        stack = list(reversed(node.inputs))
+        while stack:
+            x = stack.pop()
+            single = self._uses.get(x, 0) == 1 and not x.name
+            if single and isinstance(x.params, kinds.Place) and x.type.shape == node.type.shape:
+                places.append(x)
+                inner.append(x)
+            elif single and x.op is TABLE["add"]:
+                inner.append(x)
+                stack.extend(reversed(x.inputs))
+            else:
+                return None
+        return places, inner
+
+    def _write_places(self, node: Node, found: tuple[list[Node], list[Node]]) -> None:
+        places, _ = found
+        regions = tuple(_place(x).region for x in places)
+        parts = tuple(self.var(x.inputs[0]) for x in places)
+        out = self.vars[node] = self._out(node)
+        self._add(Write(out, 0, regions, parts, add=True), node)
+
+    # -- contractions and reductions -------------------------------------------------------------
+
+    def _contraction(self, node: Node) -> None:
+        params = node.params
+        assert isinstance(params, kinds.Einstein)
+        operands, indices = list(node.inputs), list(params.operands)
+        if params.body is not None:
+            mapped = self._mapped_body(node, params)
+            every = tuple(nodes.index(name) for name, _ in params.extents)
+            args, arg_index = (mapped,), (every,)
+        else:
+            args, arg_index = tuple(self.var(x) for x in operands), tuple(indices)
+        out = self.vars[node] = self._out(node)
+        self._add(Contract(out, params.out, args, arg_index, params.extents), node)
+
+    def _mapped_body(self, node: Node, params: kinds.Einstein) -> Var:
+        """A body that is no product, computed over all indices."""
+        assert params.body is not None
+        names = [name for name, _ in params.extents]
+        extents = dict(params.extents)
+        args: list[Var] = []
+        used = sorted({int(name) for name in symbols(params.body)})
+        for k in used:
+            args.append(self._aligned(node, node.inputs[k], params.operands[k], names, extents))
+        renamed: dict[str, Expr] = {str(k): Symbol(str(at)) for at, k in enumerate(used)}
+        shape = tuple(extents[name] for name in names)
+        covered = broadcast(tuple(var.type.shape for var in args))
+        out = Var("", array_type(node.type.dtype, covered or ()))
+        expr = replace_symbols(params.body, renamed)
+        dtypes = {str(at): var.type.dtype for at, var in enumerate(args)}
+        if _dtype(expr, dtypes) != node.type.dtype:
+            expr = Apply(node.type.dtype, (expr,))
+        self._add(Map(out, expr, tuple(args)), node)
+        if covered == shape:
+            return out
+        full = Var("", array_type(node.type.dtype, shape))
+        self._add(View(full, Broadcast(shape), out), node)
+        return full
+
+    def _aligned(
+        self, node: Node, x: Node, at: tuple[Affine, ...], names: list[str], extents: Mapping[str, Size]
+    ) -> Var:
+        """An operand with one axis an index, in the order of `names`, of size 1 where it has none."""
+        own = [affine.index for affine in at]
+        var = self.var(x)
+        dtype = x.type.dtype
+        if None in own or len(set(own)) != len(own):
+            present = [name for name in names if any(name == n for a in at for n, _ in a.terms)]
+            windows = Var("", array_type(dtype, tuple(extents[name] for name in present)))
+            target = tuple(nodes.index(name) for name in present)
+            inner = tuple((name, extents[name]) for name in present)
+            self._add(Contract(windows, target, (var,), (at,), inner), node)
+            var, own = windows, list(present)
+        order = tuple(own.index(name) for name in names if name in own)
+        if order != tuple(range(len(order))):
+            turned = Var("", array_type(dtype, tuple(var.type.shape[k] for k in order)))
+            self._add(View(turned, Transpose(order), var), node)
+            var = turned
+        shape = tuple(extents[name] if name in own else 1 for name in names)
+        if shape != var.type.shape:
+            spread = Var("", array_type(dtype, shape))
+            self._add(View(spread, Reshape(shape), var), node)
+            var = spread
+        return var
+
+    def _reduction(self, node: Node) -> None:
+        params = node.params
+        assert isinstance(params, kinds.Axes)
+        arg = self.var(node.inputs[0])
+        out = self.vars[node] = self._out(node)
+        name: Any = node.op.name
+        self._add(Reduce(out, name, arg, params.axes, params.keepdims), node)
+
+    # -- layout ----------------------------------------------------------------------------------
+
+    def _layout(self, node: Node) -> None:
+        operands = tuple(self.var(x) for x in node.inputs)
+        out = self.vars[node] = self._out(node)
+        params = node.params
+        match params:
+            case Reshape() | Transpose() | Broadcast() | Slice() | Diagonal():
+                self._add(View(out, params, operands[0]), node)
+            case kinds.Pad(widths, value):
+                starts = tuple(before for before, _ in widths)
+                sizes = operands[0].type.shape
+                region = Slice(starts, sizes, (1,) * len(sizes))
+                self._add(Write(out, value, (region,), operands), node)
+            case kinds.Place(region, _):
+                self._add(Write(out, 0, (region,), operands), node)
+            case kinds.Concatenate(axis):
+                self._add(Write(out, 0, _joined(operands, axis), operands, exhaustive=True), node)
+            case _:
+                raise AssertionError(f"a layout with params {params}")
+
+    # -- indexing --------------------------------------------------------------------------------
+
+    def _gather(self, node: Node) -> None:
+        x, *indices = node.inputs
+        index = self._indexer(node, indices)
+        arg = self.var(x)
+        out = self.vars[node] = self._out(node)
+        self._add(Gather(out, arg, index), node)
+
+    def _indexer(self, node: Node, indices: Sequence[Node]) -> tuple[Var | None, ...]:
+        params = node.params
+        assert isinstance(params, kinds.Indexing)
+        remaining = iter(indices)
+        return tuple(self.var(next(remaining)) if taken else None for taken in params.axes)
+
+    def _scatter(self, node: Node) -> None:
+        base, value, *indices = node.inputs
+        params = node.params
+        assert isinstance(params, kinds.Indexing)
+        start = None if _is_zero(base) else self.var(base)
+        index = self._indexer(node, indices)
+        added = self.var(value)
+        out = self.vars[node] = self._out(node)
+        self._add(Scatter(out, start, index, added, params.mode, params.unique), node)
+
+    # -- what is computed as a whole -------------------------------------------------------------
+
+    def _range(self, node: Node) -> None:
+        params = node.params
+        assert isinstance(params, kinds.RangeParams)
+        count = Var("", array_type("i64", ()))
+        self._add(Map(count, Extent(params.size), ()), node)
+        out = self.vars[node] = self._out(node)
+        self._add(Call((out,), "np.arange", (count,)), node)
+
+    def _primitive(self, node: Node) -> None:
+        op, params = node.op, node.params
+        assert isinstance(op, kinds.Primitive)
+        assert isinstance(params, kinds.PrimitiveCall)
+        if params.part == "saved":
+            self.vars[node] = self._saved[node.inputs[0]]  # made together with the forward value
+            return
+        if params.part == "forward":
+            name = self._callable(op.name, op.forward)
+            args = tuple(self.var(x) for x in node.inputs)
+            out = self.vars[node] = self._out(node)
+            saved = Var(f"{node.name or op.name}_saved", array_type("opaque", ()))
+            self._add(Call((out, saved), name, args), node)
+            self._saved[node] = saved
+            return
+        forward = node.inputs[0].inputs[0]
+        outs = self._backward.get(node.inputs[0])
+        if outs is None:
+            assert op.backward is not None
+            name = self._callable(f"{op.name}_vjp", op.backward)
+            args = tuple(self.var(x) for x in node.inputs)
+            outs = [
+                Var("", x.type if x.type.floating else array_type("opaque", ()))
+                for x in forward.inputs
+            ]
+            self._backward[node.inputs[0]] = outs
+            self._add(Call(tuple(outs), name, args), node)
+        out = outs[params.operand]
+        if node.name and not out.name:
+            out.name, out.keep_name = node.name, True
+        self.vars[node] = out
+
+    def _callable(self, name: str, function: Callable[..., Any]) -> str:
+        """A name for the user's function in the module; two of one name are numbered."""
+        candidate, number = name, 1
+        while self.callables.setdefault(candidate, function) is not function:
+            number += 1
+            candidate = f"{name}_{number}"
+        return candidate
+
+
+def _is_inline(node: Node) -> bool:
+    """Whether the node stands inside its users' expressions: a number or a size."""
+    if isinstance(node.params, kinds.SizeParams):
+        return True
+    return isinstance(node.params, kinds.ConstantParams) and not node.type.shape
+
+
+def _is_deferred(node: Node) -> bool:
+    """Whether a statement is made only where a user asks for the node's Var."""
+    repeated = isinstance(node.params, Broadcast) and _is_inline(node.inputs[0])
+    return repeated or isinstance(node.params, kinds.ConstantParams | kinds.SizeParams)
+
+
+def _is_zero(node: Node) -> bool:
+    while isinstance(node.params, Broadcast):
+        node = node.inputs[0]
+    params = node.params
+    return isinstance(params, kinds.ConstantParams) and not np.any(params.value)
+
+
+def _place(node: Node) -> kinds.Place:
+    assert isinstance(node.params, kinds.Place)
+    return node.params
+
+
+def _unmasked(x: Node, other: Node) -> Node:
+    """A mask converted to the other factor's dtype, as the mask: NumPy multiplies by a bool."""
+    if x.op is TABLE.get(other.type.dtype) and x.inputs[0].type.dtype == "bool" and not x.name:
+        return x.inputs[0]
+    return x
+
+
+def _joined(operands: Sequence[Var], axis: int) -> tuple[Slice, ...]:
+    regions: list[Slice] = []
+    start: Size = 0
+    for operand in operands:
+        shape = operand.type.shape
+        starts = tuple(start if k == axis else 0 for k in range(len(shape)))
+        regions.append(Slice(starts, shape, (1,) * len(shape)))
+        start = start + shape[axis]
+    return tuple(regions)
+
+
+def _dtype(expr: Expr, dtypes: Mapping[str, str]) -> str:
+    """The dtype NumPy gives the expression; weak ones end in `?`."""
+    match expr:
+        case Symbol(name):
+            return dtypes[name]
+        case Number(value):
+            return weak_dtype(value)
+        case Extent():
+            return "int?"
+        case Apply(function, args):
+            return result_dtype(function, tuple(_dtype(arg, dtypes) for arg in args))
+
+
+@lru_cache(maxsize=4096)
+def emitted(op: kinds.Elementwise) -> Expr:
+    """The expression that is emitted for an op: its recorded stable form, else its formula."""
+    text = op.formula
+    if not op.definition and (TABLE.get(op.name) is op):
+        text = derivation(op).form
+    return formula.parse(text, op.args)
+

@@ -1,0 +1,100 @@
+"""The comments of emitted code: what a group of statements computes, in the user's own names.
+
+A group is a named value with the unnamed ones that lead to it. A forward group is headed by its
+formula; a backward group by the local derivatives that it multiplies by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from graphc.inspect.shown import number
+from graphc.ir import Node
+from graphc.ops.elementwise import TABLE
+from graphc.ops.kinds import Elementwise
+from graphc.textual.spell import Speller, Spelt, plain_size
+
+WIDTH = 72
+_SPELLER = Speller(False, lambda op: op.name, plain_size)
+_ELLIPSIS = Spelt("...")
+
+
+def notes(order: Sequence[Node], outputs: Iterable[tuple[str, Node]], backward: set[Node]) -> dict[Node, str]:
+    """The comment of every node's group; "" where code says it all."""
+    names = {node: name for name, node in outputs}
+    heads = _heads(order, names)
+    spelt: dict[Node, Spelt] = {}
+    formulas: dict[Node, str] = {}
+    for node in order:
+        if not node.inputs:
+            continue
+        text = _SPELLER.formula(node, [_operand(x, spelt) for x in node.inputs])
+        formulas[node] = text.text
+        spelt[node] = text if len(text.text) <= WIDTH else _ELLIPSIS
+    remarks = _remarks(order, heads, backward)
+    result: dict[Node, str] = {}
+    for node in order:
+        head = heads.get(node)
+        if head is None:
+            continue
+        if head in backward:
+            result[node] = remarks.get(head, "")
+            continue
+        name = head.name or names.get(head, "")
+        formula = formulas.get(head, "")
+        if name and formula and len(name) + 3 + len(formula) <= WIDTH + 8:
+            result[node] = f"{name} = {formula}"
+    return result
+
+
+def _operand(node: Node, spelt: dict[Node, Spelt]) -> Spelt:
+    if node.name:
+        return Spelt(node.name)
+    return number(node) or spelt.get(node, _ELLIPSIS)
+
+
+def _heads(order: Sequence[Node], outputs: dict[Node, str]) -> dict[Node, Node]:
+    """The named value that each node's group leads to: its own, else that of its first user."""
+    heads: dict[Node, Node] = {}
+    for node in reversed(order):
+        if node.name or node in outputs:
+            heads[node] = node
+        head = heads.get(node)
+        if head is None:
+            continue
+        for operand in node.inputs:
+            heads[operand] = head  # the walk is backwards: the first user comes last and stays
+    return heads
+
+
+def _remarks(order: Sequence[Node], heads: dict[Node, Node], backward: set[Node]) -> dict[Node, str]:
+    """For each backward group, the local derivatives in it: `d tanh(x)/dx = 1 - tanh(x)**2`."""
+    lines: dict[Node, list[str]] = {}
+    for node in order:
+        op = node.op
+        head = heads.get(node)
+        if head is None or head not in backward or not isinstance(op, Elementwise):
+            continue
+        remark = "" if TABLE.get(op.name) is op else _partial(op)
+        if not remark:
+            continue
+        known = lines.setdefault(head, [])
+        if remark not in known:
+            known.append(remark)
+    return {head: "\n".join(known) for head, known in lines.items()}
+
+
+@lru_cache(maxsize=1024)
+def _partial(op: Elementwise) -> str:
+    """`d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)`; "" for what is no partial of an op."""
+    found = re.fullmatch(r"The partial of (\w+) by (\w+)\.", op.doc)
+    if found is None:
+        return ""
+    name, by = found.groups()
+    primal = TABLE.get(name)
+    call = f"{name}({', '.join(primal.args if primal else op.args)})"
+    output = op.args[-1] if op.args and op.args[-1] not in (primal.args if primal else ()) else ""
+    text = f"d {call}/d{by} = {op.formula}" + (f", {output} = {call}" if output else "")
+    return text if len(text) <= WIDTH + 8 else f"d {call}/d{by}"
