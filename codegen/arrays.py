@@ -245,9 +245,11 @@ def _take(printer: Printer, step: Take) -> str:
 def _invoke(printer: Printer, step: Invoke) -> str:
     arguments = [printer.operand(operand) for operand in step.operands]
     arguments += [f"{name}={literal_text(value)}" for name, value in step.keywords]
-    if not step.function.startswith("np."):
-        printer.modules.add(step.function.rpartition(".")[0])
-    return f"{step.function}({', '.join(arguments)})"
+    name = printer.callables.get(step.function)
+    if name is None:
+        name = step.function
+        printer.modules.add(name.rpartition(".")[0])
+    return f"{name}({', '.join(arguments)})"
 
 
 def literal_text(value: object) -> str:

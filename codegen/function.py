@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from codegen.arguments import (
@@ -16,7 +15,7 @@ from codegen.arguments import (
 )
 from codegen.emit import Emitter, Plan
 from codegen.entry import Check, check
-from codegen.names import Names, identifier
+from codegen.names import ModuleNames, Names, identifier
 from codegen.plan.buffers import buffers
 from codegen.plan.flatten import Known, flatten, leaves
 from codegen.plan.fusion import inline_values, scalar_only
@@ -92,9 +91,9 @@ class Planned:
 
 
 def plan_function(
-    program: Program, function: Function, options: Options, given: Mapping[Var, str]
+    program: Program, function: Function, options: Options, module: ModuleNames
 ) -> Planned:
-    """All decisions about a function. given: the module-level names of constants."""
+    """All decisions about a function."""
     sheet, known = flatten(function, program.constants, options)
     results = [known[var] for var in leaves(function.result)]
     read = uses(sheet, results)
@@ -107,12 +106,12 @@ def plan_function(
     scalar_mode = scalar_only(sheet, [known[var] for var in parameters] + results)
     inline = inline_values(sheet, read, scale, scalar_mode)
     places = buffers(sheet, read, inline, scale, frozenset(program.callables))
-    scope = Names(given.values())
+    scope = Names(module.taken)
     texts, containers = parameter_names(function, scope)
     sizes = Sizes()
     for name in known_sizes(function, parameters):
         sizes.rename[name] = scope.fresh(name)
-    idents = {known[var].index: text for var, text in given.items()}
+    idents = {known[var].index: text for var, text in module.constants.items()}
     idents.update({known[var].index: texts[var] for var in parameters})
     names = name_values(sheet, read, inline, places, scope, idents)
     plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode)
@@ -123,16 +122,16 @@ def emit_function(
     program: Program,
     function: Function,
     options: Options,
-    given: Mapping[Var, str],
+    module: ModuleNames,
     checks: bool,
 ) -> Made:
     """The source of one function; of two where scalar code needs its NumPy body."""
-    planned = plan_function(program, function, options, given)
+    planned = plan_function(program, function, options, module)
     plan, sizes = planned.plan, planned.sizes
     printer_class = MathPrinter if plan.scalar_mode else Printer
-    printer = printer_class(len(plan.sheet.values), sizes.text)
+    printer = printer_class(len(plan.sheet.values), sizes.text, module.callables)
     body = Emitter(plan, printer, sizes.loops).body()
-    result = Result(function, plan, planned.known, printer, planned.containers)
+    result = Result(function, plan, planned.known, printer, planned.containers, module)
     body.append(Return(result.text(function.result, top=True)))
     made = Made([], _check(program, planned) if checks else None)
     made.modules = printer.modules
@@ -148,7 +147,7 @@ def emit_function(
         call = f"{name}({', '.join(planned.texts[var] for var in planned.used)})"
         handler = "except (OverflowError, ZeroDivisionError, ValueError):"
         body = [Block("try:", body), Block(handler, [Return(call)])]
-        fallback = [Blank(2), _numpy_body(planned, name, made)]
+        fallback = [Blank(2), _numpy_body(planned, name, made, module)]
     head = _head(planned, made, identifier(program.name))
     if head and isinstance(body[0], Comment):
         body.insert(0, Blank())
@@ -199,12 +198,12 @@ def _raises(plan: Plan) -> bool:
     return any(isinstance(step, Apply) and step.function.raises for step in plan.sheet.steps)
 
 
-def _numpy_body(planned: Planned, name: str, made: Made) -> Source:
+def _numpy_body(planned: Planned, name: str, made: Made, module: ModuleNames) -> Source:
     """The same statements on NumPy's numbers, for where Python's raise."""
     function, plan, texts = planned.function, planned.plan, planned.texts
     printer = Printer(len(plan.sheet.values), str, strict=True)
     body = Emitter(plan, printer, {}).body()
-    result = Result(function, plan, planned.known, printer, planned.containers)
+    result = Result(function, plan, planned.known, printer, planned.containers, module)
     body.append(Return(result.text(function.result, top=True)))
     made.modules |= printer.modules
     doc = docstring(f"`{function.name}` where Python's floats raise and NumPy's do not.", 4)

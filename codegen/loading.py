@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 def load(generated: Generated, callables: Mapping[str, Any] | None = None) -> ModuleType:
-    """The module of an emitted source. callables: what `Call` statements call by a bare name."""
+    """The module of an emitted source. callables: what `Call` statements call, by its own name."""
     if callables is None and generated.program is not None:
         callables = generated.program.callables
-    return load_source(generated.source, generated.name, callables or {}, generated.constants)
+    given = callables or {}
+    bound = {text: given[name] for text, name in generated.callables.items()}
+    return load_source(generated.source, generated.name, bound, generated.constants)
 
 
 def load_source(
@@ -25,7 +27,10 @@ def load_source(
     callables: Mapping[str, Any] | None = None,
     constants: Mapping[str, Any] | None = None,
 ) -> ModuleType:
-    """Run a module's source. Its file name is made of its name and its content."""
+    """Run a module's source. callables, constants: its globals, by identifier.
+
+    The file name is made of the module's name and its content.
+    """
     filename = f"<graphc {name} {zlib.crc32(source.encode()):08x}>"
     # Without a time of change the entry is never checked for age, and so stays.
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)

@@ -14,9 +14,9 @@ import numpy as np
 from codegen.arrays import shape_text
 from codegen.entry import check_function, helpers
 from codegen.function import Made, emit_function
-from codegen.names import Names, identifier, quoted
+from codegen.names import ModuleNames, identifier, quoted
 from codegen.printers import Printer, number_text
-from codegen.program import Constant, Options, Program, Record, Var
+from codegen.program import Constant, Options, Program, Record
 from codegen.source import Assign, Blank, Block, Comment, Do, Lines, Source, Text, docstring, render
 
 # An array of more elements stays out of the source.
@@ -29,6 +29,7 @@ class Generated:
     """An emitted module.
 
     source: its text. constants: the arrays that `load` (or a file) must put into its globals.
+    callables: the names of Program.callables by their identifiers in the source.
     source_map: the tag of each line that has one, lines counted from 1.
     """
 
@@ -36,6 +37,7 @@ class Generated:
     source: str
     constants: dict[str, Array] = field(default_factory=dict)
     source_map: dict[int, str] = field(default_factory=dict)
+    callables: dict[str, str] = field(default_factory=dict)
     program: Program | None = None
     options: Options | None = None
 
@@ -62,7 +64,8 @@ def generate(
     with _no_collection():
         module = _Module(program, options, checks, constants_file)
         text = module.text()
-    return Generated(program.name, str(text), module.large, text.tags, program, options)
+    callables = {text: name for name, text in module.names.callables.items()}
+    return Generated(program.name, str(text), module.large, text.tags, callables, program, options)
 
 
 @contextmanager
@@ -86,19 +89,18 @@ class _Module:
         self.checks = checks
         self.constants_file = constants_file
         self.large: dict[str, Array] = {}
-        self.scope = Names(identifier(record.name) for record in program.records)
-        for name in program.callables:
-            self.scope.take(name)
-        self.given: dict[Var, str] = {
-            constant.var: self.scope.fresh(constant.var.name or "constant")
-            for constant in program.constants
-        }
+        self.names = ModuleNames(
+            (param.name for function in program.functions for param in function.params),
+            program.callables,
+            (record.name for record in program.records),
+            ((c.var, c.var.name or "constant") for c in program.constants),
+        )
 
     def text(self) -> Text:
         """The whole module."""
         program = self.program
         made = [
-            emit_function(program, function, self.options, self.given, self.checks)
+            emit_function(program, function, self.options, self.names, self.checks)
             for function in program.functions
         ]
         modules = set().union(*(one.modules for one in made))
@@ -116,7 +118,7 @@ class _Module:
             preamble.append(Assign("_new", "tuple.__new__"))
         body: list[Source] = [*preamble]
         for record in program.records:
-            body += [Blank(2), *_record(record)]
+            body += [Blank(2), *_record(record, self.names.records[record.name])]
         body += [*functions, *checkers, *helper_sources]
         text = render(body)
         head = self._imports(modules, any("np." in line for line in text.lines))
@@ -147,7 +149,7 @@ class _Module:
     def _constants(self, constants: list[Constant]) -> list[Source]:
         small: list[Source] = []
         for constant in constants:
-            name = self.given[constant.var]
+            name = self.names.constants[constant.var]
             if constant.value.size > LITERAL_ELEMENTS:
                 self.large[name] = np.ascontiguousarray(constant.value)
             else:
@@ -221,15 +223,15 @@ def _compared(text: str) -> list[Source]:
     return lines
 
 
-def _record(record: Record) -> list[Source]:
+def _record(record: Record, name: str) -> list[Source]:
     types = record.types or ("np.ndarray",) * len(record.fields)
     body: list[Source] = []
     if record.doc:
         body += [docstring(record.doc, 4), Blank()]
     body += [
-        Do(f"{identifier(name)}: {kind}") for name, kind in zip(record.fields, types, strict=True)
+        Do(f"{identifier(field)}: {kind}") for field, kind in zip(record.fields, types, strict=True)
     ]
-    return [Block(f"class {identifier(record.name)}(NamedTuple):", body or [Do("pass")])]
+    return [Block(f"class {name}(NamedTuple):", body or [Do("pass")])]
 
 
 def _literal(constant: Constant) -> str:

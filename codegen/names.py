@@ -11,6 +11,7 @@ import keyword
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 # What a module may contain beside the user's names. A user's value of such a name gets a `_`.
 MODULE_NAMES = frozenset(
@@ -74,6 +75,31 @@ def quoted(text: object) -> str:
     # Beside a double quote, repr always chooses single quotes and leaves double ones alone.
     inside = repr('"' + str(text))[2:-1].replace("\\'", "'").replace('"', '\\"')
     return f'"{inside}"'
+
+
+class ModuleNames:
+    """What the module-level names are: constants by their key, callables and records by name.
+
+    Arguments come first, for callers name them: whatever else would bear an argument's name is
+    numbered.
+    """
+
+    __slots__ = ("callables", "constants", "records", "taken")
+
+    def __init__(
+        self,
+        arguments: Iterable[str],
+        callables: Iterable[str],
+        records: Iterable[str],
+        constants: Iterable[tuple[Any, str]],
+    ) -> None:
+        names = Names(map(identifier, arguments))
+        self.callables = {name: names.fresh(name) for name in callables}
+        self.records = {name: names.fresh(name) for name in records}
+        self.constants = {key: names.fresh(name) for key, name in constants}
+        self.taken = frozenset(
+            {*self.callables.values(), *self.records.values(), *self.constants.values()}
+        )
 
 
 class Names:

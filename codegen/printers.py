@@ -7,7 +7,7 @@ them, and association stays as it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from codegen.expr import Extent, Function, Number
 from codegen.infer import floating, weak
@@ -54,14 +54,22 @@ class Printer:
 
     text, level: of each value, by index: an identifier, or an expression and its precedence.
     size: prints a size, and takes note of the names in it.
+    callables: the identifiers of what the Program calls by a bare name.
     modules: the modules that the code mentions.
     strict: every number is a NumPy scalar, never a Python one.
     """
 
-    def __init__(self, count: int, size: Callable[[Size], str], strict: bool = False) -> None:
+    def __init__(
+        self,
+        count: int,
+        size: Callable[[Size], str],
+        callables: Mapping[str, str] | None = None,
+        strict: bool = False,
+    ) -> None:
         self.text = [""] * count
         self.level = [ATOM] * count
         self.size = size
+        self.callables = callables or {}
         self.strict = strict
         self.modules: set[str] = set()
 

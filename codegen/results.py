@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from codegen.arguments import access
 from codegen.emit import Plan
-from codegen.names import quoted
+from codegen.names import ModuleNames, quoted
 from codegen.plan.flatten import Known, leaves
 from codegen.plan.steps import Look, Value, Window
 from codegen.printers import Printer, dtype_text
@@ -23,12 +23,15 @@ class Result:
         known: Known,
         printer: Printer,
         containers: Mapping[str, str],
+        module: ModuleNames,
     ) -> None:
         self.function = function
         self.plan = plan
         self.known = known
         self.printer = printer
         self.containers = containers
+        # A record is a class of the module, or a user's own that it is given.
+        self.classes = {**module.callables, **module.records}
         self.fast_used = False
         self._left: dict[Var, int] = {}
         for var in leaves(function.result):
@@ -55,8 +58,8 @@ class Result:
         if node.kind == "record":
             if self.plan.scalar_mode:
                 self.fast_used = True
-                return f"_new({node.record}, ({inside}{comma}))"
-            return f"{node.record}({inside})"
+                return f"_new({self.classes[node.record]}, ({inside}{comma}))"
+            return f"{self.classes[node.record]}({inside})"
         if node.kind == "namedtuple":
             pairs = zip(node.keys, items, strict=True)
             return f"{self._original(node)}._replace({', '.join(f'{k}={v}' for k, v in pairs)})"

@@ -99,3 +99,31 @@ def test_hostile_names_reach_no_code():
     assert "os" not in vars(module)
     with pytest.raises(ValueError, match="x_import_os"):
         module.import_(one, one, np.ones(4), 2.0)
+
+
+def test_arguments_keep_their_names_and_others_give_way():
+    """Records, callables and constants that would hide an argument, or be hidden, are numbered."""
+    import numpy as np
+
+    from codegen.program import Record
+    from tests.codegen.programs import constant, record_of
+
+    v = inputs(Grads="f64[n]", shift="f64[n]", max="f64[n]")
+    b = Body()
+    weights = constant("shift", [1.0, 2.0])
+    called = b.call("f64[n]", "max", v["Grads"], name="called")
+    moved = b.apply("f64[n]", "add", called, weights.var, name="Grads_1")
+    total = b.apply("f64[n]", "add", moved, v["shift"], name="max")
+    made = program(
+        "p",
+        function("f", v, b, record_of("Grads", total)),
+        constants=(weights,),
+        records=(Record("Grads", ("total",)),),
+        callables={"max": lambda x: 10 * x},
+    )
+    generated = codegen.generate(made)
+    module = codegen.load(generated)
+    one = np.ones(2)
+    result = module.f(Grads=one, shift=one, max_=one)
+    np.testing.assert_array_equal(result.total, [12, 13])
+    assert generated.callables == {"max__1": "max"}
