@@ -11,35 +11,15 @@ exchange of roles between the output and an operand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from codegen.expr import Apply, Expr, Symbol, replace_symbols, symbols
-from codegen.program import Broadcast, Diagonal, Reshape, Slice, Transpose
-from graphc import formula, nodes
-from graphc.derive.lookup import derivation
+from graphc import nodes
+from graphc.adjoints import RULES
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Container, Graph, Node
 from graphc.naming import unknown_name
-from graphc.ops.elementwise import TABLE
-from graphc.ops.kinds import (
-    Axes,
-    Concatenate,
-    Contraction,
-    Einstein,
-    Elementwise,
-    Gather,
-    Indexing,
-    InputParams,
-    Layout,
-    Pad,
-    Place,
-    Primitive,
-    PrimitiveCall,
-    Reduction,
-    Scatter,
-)
-from graphc.types import DTYPES, Shape, array_type
+from graphc.ops.kinds import Elementwise, InputParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +34,6 @@ class Joint:
     cotangents: Mapping[str, Node]
     gradients: tuple[tuple[str, Node], ...]
 
-    @property
-    def nodes(self) -> list[Node]:
-        """Every node that an output or a gradient needs, operands before users."""
-        return reachable(
-            [node for _, node in self.primal.outputs] + [node for _, node in self.gradients],
-            [*self.primal.inputs, *self.cotangents.values()],
-        )
-
-
-def reachable(outputs: Iterable[Node], keep: Iterable[Node] = ()) -> list[Node]:
-    """`keep` and the ancestors of outputs, in the order of creation, which is topological."""
-    seen: dict[Node, None] = dict.fromkeys(keep)
-    stack = [node for node in outputs if node not in seen]
-    seen.update(dict.fromkeys(stack))
-    while stack:
-        for operand in stack.pop().inputs:
-            if operand not in seen:
-                seen[operand] = None
-                stack.append(operand)
-    return sorted(seen, key=lambda node: node.serial)
-
 
 # -- the reverse pass ------------------------------------------------------------------------------
 
@@ -84,7 +43,7 @@ def backpropagate(
 ) -> dict[Node, Node]:
     """The cotangent of every node between `wrt` and the targets.
 
-    order: the primal nodes, operands before users. targets: nodes with the cotangent they are given.
+    order: the primal nodes, operands before users. targets: nodes with their given cotangents.
     A node that no target depends on has no entry: its gradient is zero.
     """
     active = _active(order, wrt)
@@ -144,355 +103,6 @@ def _reached_only_through_where(
     return inside - open_
 
 
-# -- one rule a kind -------------------------------------------------------------------------------
-
-Contributions = Iterable[tuple[Node, Node]]
-Rule = Callable[[Node, Node, set[Node], bool], Contributions]
-
-
-def unbroadcast(d: Node, shape: Shape) -> Node:
-    """d summed over the axes along which an operand of `shape` was repeated."""
-    have = d.type.shape
-    if have == shape:
-        return d
-    lead = len(have) - len(shape)
-    axes = tuple(range(lead)) + tuple(
-        lead + k for k, size in enumerate(shape) if size == 1 and have[lead + k] != 1
-    )
-    return nodes.reshape(nodes.sum_(d, axes), shape)
-
-
-def _elementwise(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
-    op = node.op
-    assert isinstance(op, Elementwise)
-    if op.condition:
-        yield from _where(node, d, active)
-        return
-    if not op.differentiable:
-        return
-    if op.name in DTYPES:
-        if node.inputs[0].type.floating and node.type.floating:
-            yield node.inputs[0], nodes.cast(d, node.inputs[0].type.dtype)
-        return
-    literal = tuple(operand.op is nodes.CONSTANT for operand in node.inputs)
-    partials = derivation(op, literal).partials
-    for operand, partial in zip(node.inputs, partials, strict=False):
-        if operand not in active or partial is None:
-            continue
-        yield operand, unbroadcast(_scaled(d, partial, node, absorb), operand.type.shape)
-
-
-def _scaled(d: Node, partial: Elementwise, node: Node, absorb: bool) -> Node:
-    """d times the partial at the node's operands (and output, where the partial is written in it)."""
-    if partial.formula == "1":
-        return d
-    if partial.formula == "-1":
-        return nodes.elementwise(TABLE["negative"], d)
-    local = apply_partial(partial, node)
-    if local.op is nodes.CONSTANT or not absorb:
-        return nodes.multiply(d, local)
-    return nodes.elementwise(TABLE["absorb"], d, local)
-
-
-def apply_partial(partial: Elementwise, node: Node) -> Node:
-    """The partial's value at the node, in the node's dtype."""
-    expr = formula.parse(partial.formula, partial.args)
-    if not any(True for _ in symbols(expr)):
-        return nodes.constant(_literal(expr), node.type.dtype)
-    inputs = (*node.inputs, node) if partial.output else node.inputs
-    return nodes.cast(nodes.elementwise(partial, *inputs), node.type.dtype)
-
-
-def _literal(expr: Expr) -> float:
-    from graphc.interpret import scalar
-
-    return scalar(expr)
-
-
-def _where(node: Node, d: Node, active: set[Node]) -> Contributions:
-    condition, chosen, other = node.inputs
-    zero = nodes.constant(0, d.type.dtype)
-    if chosen in active:
-        yield (
-            chosen,
-            unbroadcast(nodes.elementwise(TABLE["where"], condition, d, zero), chosen.type.shape),
-        )
-    if other in active:
-        yield (
-            other,
-            unbroadcast(nodes.elementwise(TABLE["where"], condition, zero, d), other.type.shape),
-        )
-
-
-def _contraction(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
-    """Exchange of roles: d_a[e_a] += d_y[e_out] * d body / d a, summed over what e_a lacks."""
-    params = node.params
-    assert isinstance(params, Einstein)
-    for k, operand in enumerate(node.inputs):
-        if operand not in active:
-            continue
-        if len(node.inputs) == 1 and _is_plain_sum(params):
-            yield operand, _repeated(d, params, operand.type.shape)
-            continue
-        yield operand, _exchanged(node, params, d, k)
-
-
-def _is_plain_sum(params: Einstein) -> bool:
-    """Whether one operand's axes are summed or permuted, and nothing else: no index is affine, none
-    repeats, and none is new in the result or counted without being read."""
-    own = [affine.index for affine in params.operands[0]]
-    out = [affine.index for affine in params.out]
-    distinct = len(set(own)) == len(own) and len(set(out)) == len(out)
-    return (
-        params.body is None
-        and None not in own
-        and distinct
-        and (set(out) <= set(own) and len(params.extents) == len(own))
-    )
-
-
-def _repeated(d: Node, params: Einstein, shape: Shape) -> Node:
-    """The adjoint of a sum (or a permutation): d repeated along the axes that were summed."""
-    at_out = {affine.index: k for k, affine in enumerate(params.out)}
-    own = [affine.index for affine in params.operands[0]]
-    kept = [name for name in own if name in at_out]
-    d = nodes.transpose(d, tuple(at_out[name] for name in kept))
-    d = nodes.reshape(
-        d, tuple(size if name in at_out else 1 for name, size in zip(own, shape, strict=True))
-    )
-    return nodes.broadcast_to(d, shape)
-
-
-def _exchanged(node: Node, params: Einstein, d: Node, k: int) -> Node:
-    shape = node.inputs[k].type.shape
-    others = [j for j in range(len(node.inputs)) if j != k]
-    if params.body is None:
-        operands = (params.out, *(params.operands[j] for j in others))
-        inputs = [d, *(node.inputs[j] for j in others)]
-        body = None
-    else:
-        partial = _body_partial(params.body, len(node.inputs), k)
-        if partial is None:
-            return nodes.zeros(node.inputs[k].type)
-        used = sorted({int(name) for name in symbols(partial)})
-        renamed: dict[str, Expr] = {str(j): Symbol(str(at + 1)) for at, j in enumerate(used)}
-        body = Apply("multiply", (Symbol("0"), replace_symbols(partial, renamed)))
-        operands = (params.out, *(params.operands[j] for j in used))
-        inputs = [d, *(node.inputs[j] for j in used)]
-    adjoint = Einstein(params.operands[k], operands, params.extents, shape, body)
-    return nodes.contraction(Contraction(f"{node.op.name}_adjoint"), adjoint, *inputs)
-
-
-def _body_partial(body: Expr, arity: int, k: int) -> Expr | None:
-    """d body / d operand k, as an expression over the same numbered symbols."""
-    args = tuple(f"a{j}" for j in range(arity))
-    named: dict[str, Expr] = {str(j): Symbol(name) for j, name in enumerate(args)}
-    op = Elementwise("body", args, formula.text(replace_symbols(body, named)))
-    partial = derivation(op).partials[k]
-    if partial is None:
-        return None
-    expr = formula.parse(partial.formula, partial.args)
-    numbered: dict[str, Expr] = {name: Symbol(str(j)) for j, name in enumerate(args)}
-    if partial.output:
-        numbered[partial.args[-1]] = body
-    return replace_symbols(expr, numbered)
-
-
-def _reduction(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
-    op, params = node.op, node.params
-    assert isinstance(op, Reduction)
-    assert isinstance(params, Axes)
-    x = node.inputs[0]
-    if x not in active or not op.differentiable:
-        return
-    match op.name:
-        case "max" | "min":
-            yield x, _extremum(node, d, params)
-        case "prod":
-            yield x, _product(node, d, params)
-        case "cumsum":
-            axis = params.axes[0]
-            yield x, flip(nodes.reduction("cumsum", flip(d, axis), (axis,)), axis)
-        case _:
-            raise GraphTypeError(
-                located(f"{op.name} of {nodes.describe(x)} has no derivative here")
-            )
-
-
-def _kept(node: Node, value: Node, params: Axes) -> Node:
-    """A value of the reduction's shape, with the reduced axes back as axes of size 1."""
-    shape = node.inputs[0].type.shape
-    return nodes.reshape(
-        value, tuple(1 if k in params.axes else size for k, size in enumerate(shape))
-    )
-
-
-def _extremum(node: Node, d: Node, params: Axes) -> Node:
-    """The minimum-norm element: the cotangent splits evenly among the elements that are extreme."""
-    x = node.inputs[0]
-    extreme = nodes.elementwise(TABLE["equal"], x, _kept(node, node, params))
-    extreme = nodes.cast(extreme, x.type.dtype)
-    count = nodes.sum_(extreme, params.axes, keepdims=True)
-    share = nodes.elementwise(TABLE["divide"], _kept(node, d, params), count)
-    return nodes.multiply(share, extreme)
-
-
-def _product(node: Node, d: Node, params: Axes) -> Node:
-    """d times the product of all other elements, as (product before) * (product after).
-
-    No division: where one element is zero the others' gradients are zero and its own is not.
-    """
-    x = node.inputs[0]
-    shape = x.type.shape
-    rest = tuple(k for k in range(len(shape)) if k not in params.axes)
-    to_last = rest + params.axes
-    flat = nodes.transpose(x, to_last)
-    length = array_type("f64", tuple(shape[k] for k in params.axes)).size
-    flat = nodes.reshape(flat, (*(shape[k] for k in rest), length))
-    axis = len(rest)
-    before = _exclusive(flat, axis, length)
-    after = flip(_exclusive(flip(flat, axis), axis, length), axis)
-    others = nodes.multiply(before, after)
-    others = nodes.reshape(others, tuple(shape[k] for k in to_last))
-    others = nodes.transpose(others, tuple(to_last.index(k) for k in range(len(shape))))
-    return nodes.multiply(_kept(node, d, params), others)
-
-
-def _exclusive(x: Node, axis: int, length: object) -> Node:
-    """Running products of the elements before each one; 1 for the first."""
-    shape = x.type.shape
-    running = nodes.reduction("cumprod", x, (axis,))
-    ndim = len(shape)
-    sizes = (*shape[:axis], shape[axis] - 1, *shape[axis + 1 :])
-    head = nodes.slice_(running, (0,) * ndim, sizes, (1,) * ndim)
-    widths = [(0, 0)] * ndim
-    widths[axis] = (1, 0)
-    return nodes.pad(head, widths, 1.0)
-
-
-def flip(x: Node, axis: int) -> Node:
-    """x with one axis reversed."""
-    shape = x.type.shape
-    starts = tuple(size - 1 if k == axis else 0 for k, size in enumerate(shape))
-    steps = tuple(-1 if k == axis else 1 for k in range(len(shape)))
-    return nodes.slice_(x, starts, shape, steps)
-
-
-def _layout(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
-    """Moving elements: the cotangents move back, and add up where one element went to several places."""
-    x = node.inputs[0]
-    shape = x.type.shape
-    match node.params:
-        case Reshape():
-            yield x, nodes.reshape(d, shape)
-        case Transpose(axes):
-            yield x, nodes.transpose(d, tuple(axes.index(k) for k in range(len(axes))))
-        case Broadcast():
-            yield x, unbroadcast(d, shape)
-        case Slice() as region:
-            yield x, nodes.place(d, region, shape)
-        case Place(region, _):
-            yield x, nodes.slice_(d, region.starts, region.sizes, region.steps)
-        case Pad(widths, _):
-            yield (
-                x,
-                nodes.slice_(d, tuple(before for before, _ in widths), shape, (1,) * len(shape)),
-            )
-        case Diagonal(offset, axis1, axis2):
-            yield x, _diagonal(d, offset, axis1, axis2, shape)
-        case Concatenate(axis):
-            start = 0
-            for operand in node.inputs:
-                own = operand.type.shape
-                if operand in active:
-                    starts = tuple(start if k == axis else 0 for k in range(len(own)))
-                    yield operand, nodes.slice_(d, starts, own, (1,) * len(own))
-                start = start + own[axis]
-        case params:
-            raise AssertionError(f"a layout with params {params}")
-
-
-def _diagonal(d: Node, offset: int, axis1: int, axis2: int, shape: Shape) -> Node:
-    """d on the diagonal of a square, which is placed where the diagonal was read."""
-    length = d.type.shape[-1]
-    names = [f"i{k}" for k in range(len(shape))]
-    names[axis1] = names[axis2] = "d"
-    rest = [nodes.index(names[k]) for k in range(len(shape)) if k not in (axis1, axis2)]
-    square = tuple(length if k in (axis1, axis2) else size for k, size in enumerate(shape))
-    extents = tuple((at.index or "", shape[names.index(at.index or "")]) for at in rest)
-    params = Einstein(
-        tuple(map(nodes.index, names)),
-        ((*rest, nodes.index("d")),),
-        (*extents, ("d", length)),
-        square,
-    )
-    onto = nodes.contraction(Contraction("diagonal_adjoint"), params, d)
-    starts = [0] * len(shape)
-    starts[axis1], starts[axis2] = max(0, -offset), max(0, offset)
-    region = Slice(tuple(starts), square, (1,) * len(shape))
-    return onto if square == shape else nodes.place(onto, region, shape)
-
-
-def _gather(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
-    """Reading at positions: the cotangents are added at the same positions."""
-    x, *indices = node.inputs
-    assert isinstance(node.params, Indexing)
-    if x in active:
-        yield (
-            x,
-            nodes.scatter(
-                nodes.zeros(x.type), d, indices, node.params.axes, "add", node.params.unique
-            ),
-        )
-
-
-def _scatter(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
-    """Adding at positions: the base's cotangent passes, the value's is read there.
-
-    Setting at positions: the base's cotangent is cleared there.
-    """
-    base, value, *indices = node.inputs
-    params = node.params
-    assert isinstance(params, Indexing)
-    if base in active:
-        if params.mode == "add":
-            yield base, d
-        else:
-            yield (
-                base,
-                nodes.scatter(d, nodes.constant(0, d.type.dtype), indices, params.axes, "set"),
-            )
-    if value in active:
-        yield value, unbroadcast(nodes.gather(d, indices, params.axes), value.type.shape)
-
-
-def _primitive(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
-    op = node.op
-    assert isinstance(op, Primitive)
-    assert isinstance(node.params, PrimitiveCall)
-    if node.params.part != "forward":
-        raise GraphTypeError(
-            located(f"{op.name}: the VJP of a primitive cannot be differentiated again")
-        )
-    if op.backward is None:
-        raise GraphTypeError(located(f"{op.name} has no VJP; state one with @{op.name}.vjp"))
-    saved = nodes.node(op, (node,), PrimitiveCall("saved"), array_type("opaque", ()))
-    for k, operand in enumerate(node.inputs):
-        if operand in active:
-            yield operand, nodes.node(op, (saved, d), PrimitiveCall("backward", k), operand.type)
-
-
-RULES: Mapping[type, Rule] = {
-    Elementwise: _elementwise,
-    Contraction: _contraction,
-    Reduction: _reduction,
-    Layout: _layout,
-    Gather: _gather,
-    Scatter: _scatter,
-    Primitive: _primitive,
-}
-
-
 # -- what to differentiate, by what ----------------------------------------------------------------
 
 Wrt = str | Sequence[str] | None
@@ -519,9 +129,7 @@ def resolve_wrt(graph: Graph, wrt: Wrt) -> list[tuple[str, tuple[Node, ...]]]:
         for node in chosen:
             if not node.type.floating:
                 raise GraphTypeError(
-                    located(
-                        f"wrt: {node.name} is {node.type}; only f32 and f64 values are differentiable"
-                    )
+                    located(f"wrt: {node.name} is {node.type}; only f32 and f64 are differentiable")
                 )
         found.append((name, chosen))
     return found
@@ -556,7 +164,7 @@ def leaves(container: Container) -> list[str]:
 
 
 def scalar_output(graph: Graph, of: str | None, what: str) -> tuple[str, Node]:
-    """The scalar output that is differentiated; GraphValueError with the fix where there is none."""
+    """The scalar output to differentiate; GraphValueError with the fix where there is none."""
     outputs = dict(graph.outputs)
     if of is not None:
         if of not in outputs:

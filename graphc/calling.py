@@ -80,5 +80,3 @@ def _raised_by_checks(error: Exception, function: Callable[..., Any]) -> bool:
         return False
     code = last.tb_frame.f_code
     return code.co_filename == function.__code__.co_filename and code.co_name.startswith("_")
-
-

@@ -58,7 +58,9 @@ def compile(
     if not isinstance(graph, ir.Graph):
         if not hasattr(graph, "build"):
             raise GraphTypeError(
-                located(f"compile takes a Graph or a Builder, got {type(graph).__name__}; trace a function first")
+                located(
+                    f"compile takes a Graph or a Builder, got {type(graph).__name__}; trace a function first"
+                )
             )
         graph = graph.build()
     if not isinstance(wrt, str) and wrt is not None:
@@ -88,7 +90,13 @@ class Compiled:
     """
 
     def __init__(
-        self, graph: ir.Graph, wrt: Wrt, of: str | None, options: Options, stable: bool, cache: Cache
+        self,
+        graph: ir.Graph,
+        wrt: Wrt,
+        of: str | None,
+        options: Options,
+        stable: bool,
+        cache: Cache,
     ) -> None:
         self.graph = graph
         self._wrt = wrt
@@ -102,7 +110,9 @@ class Compiled:
             entry = self._made()
         self.source = entry.source
         self._lines: Mapping[str, str] = entry.facts["lines"]
-        self._module = load_source(entry.source, graph.name, self._callables(entry), entry.constants)
+        self._module = load_source(
+            entry.source, graph.name, self._callables(entry), entry.constants
+        )
         self._bind(self._module)
 
     def __repr__(self) -> str:
@@ -185,7 +195,10 @@ class Compiled:
         assert generated.program is not None
         return Unchecked(
             load_source(
-                generated.unchecked, self.graph.name, generated.program.callables, generated.constants
+                generated.unchecked,
+                self.graph.name,
+                generated.program.callables,
+                generated.constants,
             )
         )
 
@@ -216,7 +229,9 @@ class Compiled:
         own = [node.op.name for node in self.graph.nodes if isinstance(node.op, Primitive)]
         if own:
             raise GraphTypeError(
-                located(f"export: {own[0]} is a primitive of yours, whose code an exported file cannot hold")
+                located(
+                    f"export: {own[0]} is a primitive of yours, whose code an exported file cannot hold"
+                )
             )
         write(self._plan(), self._stable, self._options, os.fspath(path), origins)
 

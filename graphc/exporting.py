@@ -26,7 +26,7 @@ def write(plan: Plan, stable: bool, options: Options, path: str, origins: str) -
     if generated.constants:
         folder = os.path.dirname(path)
         with open(os.path.join(folder, f"{stem}.npz"), "wb") as file:
-            np.savez(file, **generated.constants)
+            np.savez(file, **generated.constants)  # type: ignore[arg-type]  # names are strings
 
 
 def _with_lines(generated: Generated, plan: Plan) -> str:

@@ -18,7 +18,6 @@ from codegen.program import (
     Entry,
     Function,
     Leaf,
-    Node as Place,
     Param,
     Program,
     Record,
@@ -29,13 +28,16 @@ from codegen.program import (
     Tree,
     Var,
 )
+from codegen.program import (
+    Node as Place,
+)
 from graphc import ir, nodes
 from graphc.autodiff import Wrt, joint, leaves, resolve_wrt, scalar_output
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Container, Node
 from graphc.lower import Body, Constants
 from graphc.notes import notes
-from graphc.ops.kinds import Elementwise, PrimitiveCall
+from graphc.ops.kinds import Elementwise, PrimitiveCall, RangeParams, SizeParams
 from graphc.order import reachable
 from graphc.rewrite import simplify, stabilise
 from graphc.types import ArrayType, Size, same_size, size_names, size_text
@@ -64,7 +66,9 @@ def plan(graph: ir.Graph, wrt: Wrt, of: str | None) -> Plan:
     if of is None and len(graph.outputs) == 1 and scalars:
         of = scalars[0]
     try:
-        groups = tuple((name, tuple(node.name for node in group)) for name, group in resolve_wrt(graph, wrt))
+        groups = tuple(
+            (name, tuple(node.name for node in group)) for name, group in resolve_wrt(graph, wrt)
+        )
     except GraphTypeError:
         if wrt is not None:
             raise
@@ -99,12 +103,17 @@ def _check(graph: ir.Graph) -> None:
         verify(graph)
 
 
-def _settled(graph: ir.Graph, outputs: Iterable[tuple[str, Node]], inputs: Iterable[Node] = ()) -> ir.Graph:
+def _settled(
+    graph: ir.Graph, outputs: Iterable[tuple[str, Node]], inputs: Iterable[Node] = ()
+) -> ir.Graph:
     """These outputs, simplified for good."""
     outputs, inputs = list(outputs), [*graph.inputs, *inputs]
     order = reachable([*inputs, *(node for _, node in outputs)])
     extra = [node for node in inputs if node not in set(graph.inputs)]
-    arguments = [*graph.arguments, *((node.name, Container("leaf", leaf=node.name)) for node in extra)]
+    arguments = [
+        *graph.arguments,
+        *((node.name, Container("leaf", leaf=node.name)) for node in extra),
+    ]
     found = simplify(ir.Graph(graph.name, inputs, outputs, order, arguments), final=True)
     _check(found)
     return found
@@ -197,7 +206,9 @@ class _Shared:
         result = self.gradients(maker, gradients)
         by = ", ".join(name for name, _ in self.plan.groups)
         doc = f"The cotangents of {by}, from those of the outputs."
-        params = [Param("saved", Tree("tuple", (), tuple(Leaf(maker.vars[node]) for node in saved)))]
+        params = [
+            Param("saved", Tree("tuple", (), tuple(Leaf(maker.vars[node]) for node in saved)))
+        ]
         for node in seeds:
             default = 1.0 if node.type.shape == () and len(seeds) == 1 else None
             params.append(Param(node.name, Leaf(maker.vars[node]), default))
@@ -228,10 +239,14 @@ class _Shared:
         """The outputs as the user returns them; a named tuple where a builder has several."""
         container = self.graph.result
         if container is not None:
-            return self._tree(container, {name: Leaf(maker.body.var(node)) for name, node in values.items()})
+            return self._tree(
+                container, {name: Leaf(maker.body.var(node)) for name, node in values.items()}
+            )
         if len(values) == 1:
             return Leaf(maker.body.var(next(iter(values.values()))))
-        return self._record("Outputs", list(values), [Leaf(maker.body.var(node)) for node in values.values()])
+        return self._record(
+            "Outputs", list(values), [Leaf(maker.body.var(node)) for node in values.values()]
+        )
 
     def gradients(self, maker: _Maker, found: Mapping[str, Node]) -> Place:
         """The gradients in the structure of what they are the gradients of."""
@@ -260,7 +275,9 @@ class _Shared:
         cls = container.cls
         name = cls.__name__
         if self.export:
-            self.records.setdefault(name, Record(name, tuple(container.keys), tuple(map(_annotation, items))))
+            self.records.setdefault(
+                name, Record(name, tuple(container.keys), tuple(map(_annotation, items)))
+            )
         else:
             self.callables[name] = cls  # the user's own class, so that isinstance holds
         return Tree("record", container.keys, items, name)
@@ -272,7 +289,9 @@ def _annotation(item: Place) -> str:
     type = item.var.type
     if type.shape:
         return "np.ndarray"
-    return {"f64": "float", "f32": "np.float32", "i64": "np.int64", "i32": "np.int32"}.get(type.dtype, "np.bool_")
+    return {"f64": "float", "f32": "np.float32", "i64": "np.int64", "i32": "np.int32"}.get(
+        type.dtype, "np.bool_"
+    )
 
 
 class _Maker:
@@ -297,7 +316,9 @@ class _Maker:
         self.body = Body(self.vars, shared.constants, shared.callables, labels, shared.tags)
         self.graph = graph
 
-    def function(self, name: str, doc: str, result: Place, may_alias: frozenset[Var] = frozenset()) -> Function:
+    def function(
+        self, name: str, doc: str, result: Place, may_alias: frozenset[Var] = frozenset()
+    ) -> Function:
         """The function of the graph's own arguments."""
         by_name = {node.name: Leaf(self.vars[node]) for node in self.inputs}
         params = tuple(
@@ -348,7 +369,9 @@ def _backward_side(
         computed.add(node)
         stack.extend(node.inputs)
     ordered = sorted(saved | computed, key=lambda node: node.serial)
-    return [node for node in ordered if node in saved], [node for node in ordered if node in computed]
+    return [node for node in ordered if node in saved], [
+        node for node in ordered if node in computed
+    ]
 
 
 def _cheap(node: Node) -> bool:
@@ -381,10 +404,8 @@ def _names_in(order: Iterable[Node], more: Iterable[Node]) -> frozenset[str]:
         for operand in (node, *node.inputs):
             for size in operand.type.shape:
                 names |= size_names(size)
-        size = getattr(node.params, "size", None)
-        if isinstance(size, int) or size is None:
-            continue
-        names |= size_names(size)
+        if isinstance(node.params, SizeParams | RangeParams):
+            names |= size_names(node.params.size)
     return frozenset(names)
 
 
@@ -433,7 +454,9 @@ def _rules(
     missing = sorted((wanted or every) - rules.keys())
     if missing:
         raise GraphValueError(
-            located(f"the size {missing[0]!r} follows from no input: give an input a plain axis [{missing[0]}]")
+            located(
+                f"the size {missing[0]!r} follows from no input: give an input a plain axis [{missing[0]}]"
+            )
         )
     return tuple(rules.values())
 
@@ -456,7 +479,7 @@ def _constraints(order: Iterable[Node]) -> list[tuple[Size, Size, str]]:
             continue
         for a, b in pairs:
             if same_size(a, b) is None:
-                found.setdefault((a, b), f"{node.op.name}: {size_text(a)} and {size_text(b)} differ")
+                found.setdefault(
+                    (a, b), f"{node.op.name}: {size_text(a)} and {size_text(b)} differ"
+                )
     return [(a, b, text) for (a, b), text in found.items()]
-
-

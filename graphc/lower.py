@@ -7,15 +7,12 @@ kept where is codegen's decision; the forward/backward cut is made in `graphc.pr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from codegen.expr import Apply, Expr, Extent, Number, Symbol, replace_symbols, symbols
-from codegen.infer import result_dtype, weak_dtype
+from codegen.expr import Apply, Expr, Extent, Number, Symbol, replace_symbols
 from codegen.program import (
-    Affine,
     Broadcast,
     Call,
     Constant,
@@ -33,10 +30,10 @@ from codegen.program import (
     View,
     Write,
 )
-from graphc import formula, nodes
-from graphc.derive.lookup import derivation
+from graphc import nodes
 from graphc.errors import GraphTypeError, located
 from graphc.ir import Node
+from graphc.lower_body import emitted, expression_dtype, mapped_body
 from graphc.ops import kinds
 from graphc.ops.elementwise import TABLE
 from graphc.types import ArrayType, Size, array_type, broadcast
@@ -180,7 +177,9 @@ class Body:
         op = node.op
         assert isinstance(op, kinds.Elementwise)
         if op.name == "multiply" and TABLE["multiply"] is op:
-            operands = [_unmasked(x, y) for x, y in zip(node.inputs, reversed(node.inputs), strict=True)]
+            operands = [
+                _unmasked(x, y) for x, y in zip(node.inputs, reversed(node.inputs), strict=True)
+            ]
         else:
             operands = list(node.inputs)
         expr, args = self._expression(emitted(op), op, node, operands)
@@ -214,7 +213,7 @@ class Body:
                 args.append(var)
             leaves[name] = symbol
         made = replace_symbols(expr, leaves)
-        found = _dtype(made, dtypes)
+        found = expression_dtype(made, dtypes)
         if found != node.type.dtype and not (found == "float?" and node.type.dtype == "f64"):
             made = Apply(node.type.dtype, (made,))
         return made, args
@@ -272,65 +271,15 @@ class Body:
     def _contraction(self, node: Node) -> None:
         params = node.params
         assert isinstance(params, kinds.Einstein)
-        operands, indices = list(node.inputs), list(params.operands)
+        args = tuple(self.var(x) for x in node.inputs)
+        arg_index = params.operands
         if params.body is not None:
-            mapped = self._mapped_body(node, params)
-            every = tuple(nodes.index(name) for name, _ in params.extents)
-            args, arg_index = (mapped,), (every,)
-        else:
-            args, arg_index = tuple(self.var(x) for x in operands), tuple(indices)
+            made, mapped = mapped_body(params, args, node.type.dtype)
+            for statement in made:
+                self._add(statement, node)
+            args, arg_index = (mapped,), (tuple(nodes.index(name) for name, _ in params.extents),)
         out = self.vars[node] = self._out(node)
         self._add(Contract(out, params.out, args, arg_index, params.extents), node)
-
-    def _mapped_body(self, node: Node, params: kinds.Einstein) -> Var:
-        """A body that is no product, computed over all indices."""
-        assert params.body is not None
-        names = [name for name, _ in params.extents]
-        extents = dict(params.extents)
-        args: list[Var] = []
-        used = sorted({int(name) for name in symbols(params.body)})
-        for k in used:
-            args.append(self._aligned(node, node.inputs[k], params.operands[k], names, extents))
-        renamed: dict[str, Expr] = {str(k): Symbol(str(at)) for at, k in enumerate(used)}
-        shape = tuple(extents[name] for name in names)
-        covered = broadcast(tuple(var.type.shape for var in args))
-        out = Var("", array_type(node.type.dtype, covered or ()))
-        expr = replace_symbols(params.body, renamed)
-        dtypes = {str(at): var.type.dtype for at, var in enumerate(args)}
-        if _dtype(expr, dtypes) != node.type.dtype:
-            expr = Apply(node.type.dtype, (expr,))
-        self._add(Map(out, expr, tuple(args)), node)
-        if covered == shape:
-            return out
-        full = Var("", array_type(node.type.dtype, shape))
-        self._add(View(full, Broadcast(shape), out), node)
-        return full
-
-    def _aligned(
-        self, node: Node, x: Node, at: tuple[Affine, ...], names: list[str], extents: Mapping[str, Size]
-    ) -> Var:
-        """An operand with one axis an index, in the order of `names`, of size 1 where it has none."""
-        own = [affine.index for affine in at]
-        var = self.var(x)
-        dtype = x.type.dtype
-        if None in own or len(set(own)) != len(own):
-            present = [name for name in names if any(name == n for a in at for n, _ in a.terms)]
-            windows = Var("", array_type(dtype, tuple(extents[name] for name in present)))
-            target = tuple(nodes.index(name) for name in present)
-            inner = tuple((name, extents[name]) for name in present)
-            self._add(Contract(windows, target, (var,), (at,), inner), node)
-            var, own = windows, list(present)
-        order = tuple(own.index(name) for name in names if name in own)
-        if order != tuple(range(len(order))):
-            turned = Var("", array_type(dtype, tuple(var.type.shape[k] for k in order)))
-            self._add(View(turned, Transpose(order), var), node)
-            var = turned
-        shape = tuple(extents[name] if name in own else 1 for name in names)
-        if shape != var.type.shape:
-            spread = Var("", array_type(dtype, shape))
-            self._add(View(spread, Reshape(shape), var), node)
-            var = spread
-        return var
 
     def _reduction(self, node: Node) -> None:
         params = node.params
@@ -478,26 +427,3 @@ def _joined(operands: Sequence[Var], axis: int) -> tuple[Slice, ...]:
         regions.append(Slice(starts, shape, (1,) * len(shape)))
         start = start + shape[axis]
     return tuple(regions)
-
-
-def _dtype(expr: Expr, dtypes: Mapping[str, str]) -> str:
-    """The dtype NumPy gives the expression; weak ones end in `?`."""
-    match expr:
-        case Symbol(name):
-            return dtypes[name]
-        case Number(value):
-            return weak_dtype(value)
-        case Extent():
-            return "int?"
-        case Apply(function, args):
-            return result_dtype(function, tuple(_dtype(arg, dtypes) for arg in args))
-
-
-@lru_cache(maxsize=4096)
-def emitted(op: kinds.Elementwise) -> Expr:
-    """The expression that is emitted for an op: its recorded stable form, else its formula."""
-    text = op.formula
-    if not op.definition and (TABLE.get(op.name) is op):
-        text = derivation(op).form
-    return formula.parse(text, op.args)
-

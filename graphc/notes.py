@@ -21,7 +21,9 @@ _SPELLER = Speller(False, lambda op: op.name, plain_size)
 _ELLIPSIS = Spelt("...")
 
 
-def notes(order: Sequence[Node], outputs: Iterable[tuple[str, Node]], backward: set[Node]) -> dict[Node, str]:
+def notes(
+    order: Sequence[Node], outputs: Iterable[tuple[str, Node]], backward: set[Node]
+) -> dict[Node, str]:
     """The comment of every node's group; "" where code says it all."""
     names = {node: name for name, node in outputs}
     heads = _heads(order, names)
@@ -69,7 +71,9 @@ def _heads(order: Sequence[Node], outputs: dict[Node, str]) -> dict[Node, Node]:
     return heads
 
 
-def _remarks(order: Sequence[Node], heads: dict[Node, Node], backward: set[Node]) -> dict[Node, str]:
+def _remarks(
+    order: Sequence[Node], heads: dict[Node, Node], backward: set[Node]
+) -> dict[Node, str]:
     """For each backward group, the local derivatives in it: `d tanh(x)/dx = 1 - tanh(x)**2`."""
     lines: dict[Node, list[str]] = {}
     for node in order:

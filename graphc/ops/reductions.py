@@ -17,9 +17,25 @@ REDUCTIONS = _table(
     Reduction("prod", doc="The product; exact where elements are zero."),
     Reduction("any", differentiable=False, result="bool", doc="Whether any element is true."),
     Reduction("all", differentiable=False, result="bool", doc="Whether every element is true."),
-    Reduction("argmax", differentiable=False, result="i64", nonempty=True, doc="Where the first largest is."),
-    Reduction("argmin", differentiable=False, result="i64", nonempty=True, doc="Where the first smallest is."),
-    Reduction("count_nonzero", differentiable=False, result="i64", doc="How many elements are not zero."),
+    Reduction(
+        "argmax",
+        differentiable=False,
+        result="i64",
+        nonempty=True,
+        doc="Where the first largest is.",
+    ),
+    Reduction(
+        "argmin",
+        differentiable=False,
+        result="i64",
+        nonempty=True,
+        doc="Where the first smallest is.",
+    ),
+    Reduction(
+        "count_nonzero", differentiable=False, result="i64", doc="How many elements are not zero."
+    ),
     Reduction("cumsum", scan=True, doc="Running sums along one axis."),
-    Reduction("cumprod", scan=True, doc="Running products along one axis; exact where elements are zero."),
+    Reduction(
+        "cumprod", scan=True, doc="Running products along one axis; exact where elements are zero."
+    ),
 )

@@ -1,0 +1,207 @@
+"""Adjoints that no formula gives: moving, picking and folding elements. Each states its reason."""
+
+from __future__ import annotations
+
+from codegen.program import Broadcast, Diagonal, Reshape, Slice, Transpose
+from graphc import nodes
+from graphc.adjoints.rule import Contributions, unbroadcast
+from graphc.errors import GraphTypeError, located
+from graphc.ir import Node
+from graphc.ops.elementwise import TABLE
+from graphc.ops.kinds import (
+    Axes,
+    Concatenate,
+    Contraction,
+    Einstein,
+    Indexing,
+    Pad,
+    Place,
+    Primitive,
+    PrimitiveCall,
+    Reduction,
+)
+from graphc.types import Shape, Size, array_type
+
+
+def reduction(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
+    op, params = node.op, node.params
+    assert isinstance(op, Reduction)
+    assert isinstance(params, Axes)
+    x = node.inputs[0]
+    if x not in active or not op.differentiable:
+        return
+    match op.name:
+        case "max" | "min":
+            yield x, _extremum(node, d, params)
+        case "prod":
+            yield x, _product(node, d, params)
+        case "cumsum":
+            axis = params.axes[0]
+            yield x, flip(nodes.reduction("cumsum", flip(d, axis), (axis,)), axis)
+        case _:
+            raise GraphTypeError(
+                located(f"{op.name} of {nodes.describe(x)} has no derivative here")
+            )
+
+
+def _kept(node: Node, value: Node, params: Axes) -> Node:
+    """A value of the reduction's shape, with the reduced axes back as axes of size 1."""
+    shape = node.inputs[0].type.shape
+    return nodes.reshape(
+        value, tuple(1 if k in params.axes else size for k, size in enumerate(shape))
+    )
+
+
+def _extremum(node: Node, d: Node, params: Axes) -> Node:
+    """The minimum-norm element: the cotangent splits evenly among the elements that are extreme."""
+    x = node.inputs[0]
+    extreme = nodes.elementwise(TABLE["equal"], x, _kept(node, node, params))
+    extreme = nodes.cast(extreme, x.type.dtype)
+    count = nodes.sum_(extreme, params.axes, keepdims=True)
+    share = nodes.elementwise(TABLE["divide"], _kept(node, d, params), count)
+    return nodes.multiply(share, extreme)
+
+
+def _product(node: Node, d: Node, params: Axes) -> Node:
+    """d times the product of all other elements, as (product before) * (product after).
+
+    No division: where one element is zero the others' gradients are zero and its own is not.
+    """
+    x = node.inputs[0]
+    shape = x.type.shape
+    rest = tuple(k for k in range(len(shape)) if k not in params.axes)
+    to_last = rest + params.axes
+    flat = nodes.transpose(x, to_last)
+    length = array_type("f64", tuple(shape[k] for k in params.axes)).size
+    flat = nodes.reshape(flat, (*(shape[k] for k in rest), length))
+    axis = len(rest)
+    before = _exclusive(flat, axis, length)
+    after = flip(_exclusive(flip(flat, axis), axis, length), axis)
+    others = nodes.multiply(before, after)
+    others = nodes.reshape(others, tuple(shape[k] for k in to_last))
+    others = nodes.transpose(others, tuple(to_last.index(k) for k in range(len(shape))))
+    return nodes.multiply(_kept(node, d, params), others)
+
+
+def _exclusive(x: Node, axis: int, length: object) -> Node:
+    """Running products of the elements before each one; 1 for the first."""
+    shape = x.type.shape
+    running = nodes.reduction("cumprod", x, (axis,))
+    ndim = len(shape)
+    sizes = (*shape[:axis], shape[axis] - 1, *shape[axis + 1 :])
+    head = nodes.slice_(running, (0,) * ndim, sizes, (1,) * ndim)
+    widths = [(0, 0)] * ndim
+    widths[axis] = (1, 0)
+    return nodes.pad(head, widths, 1.0)
+
+
+def flip(x: Node, axis: int) -> Node:
+    """x with one axis reversed."""
+    shape = x.type.shape
+    starts = tuple(size - 1 if k == axis else 0 for k, size in enumerate(shape))
+    steps = tuple(-1 if k == axis else 1 for k in range(len(shape)))
+    return nodes.slice_(x, starts, shape, steps)
+
+
+def layout(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
+    """Moving elements: the cotangents move back, and add up where one element was repeated."""
+    x = node.inputs[0]
+    shape = x.type.shape
+    match node.params:
+        case Reshape():
+            yield x, nodes.reshape(d, shape)
+        case Transpose(axes):
+            yield x, nodes.transpose(d, tuple(axes.index(k) for k in range(len(axes))))
+        case Broadcast():
+            yield x, unbroadcast(d, shape)
+        case Slice() as region:
+            yield x, nodes.place(d, region, shape)
+        case Place(region, _):
+            yield x, nodes.slice_(d, region.starts, region.sizes, region.steps)
+        case Pad(widths, _):
+            yield (
+                x,
+                nodes.slice_(d, tuple(before for before, _ in widths), shape, (1,) * len(shape)),
+            )
+        case Diagonal(offset, axis1, axis2):
+            yield x, _diagonal(d, offset, axis1, axis2, shape)
+        case Concatenate(axis):
+            start: Size = 0
+            for operand in node.inputs:
+                own = operand.type.shape
+                if operand in active:
+                    starts = tuple(start if k == axis else 0 for k in range(len(own)))
+                    yield operand, nodes.slice_(d, starts, own, (1,) * len(own))
+                start = start + own[axis]
+        case params:
+            raise AssertionError(f"a layout with params {params}")
+
+
+def _diagonal(d: Node, offset: int, axis1: int, axis2: int, shape: Shape) -> Node:
+    """d on the diagonal of a square, which is placed where the diagonal was read."""
+    length = d.type.shape[-1]
+    names = [f"i{k}" for k in range(len(shape))]
+    names[axis1] = names[axis2] = "d"
+    rest = [nodes.index(names[k]) for k in range(len(shape)) if k not in (axis1, axis2)]
+    square = tuple(length if k in (axis1, axis2) else size for k, size in enumerate(shape))
+    extents = tuple((at.index or "", shape[names.index(at.index or "")]) for at in rest)
+    params = Einstein(
+        tuple(map(nodes.index, names)),
+        ((*rest, nodes.index("d")),),
+        (*extents, ("d", length)),
+        square,
+    )
+    onto = nodes.contraction(Contraction("diagonal_adjoint"), params, d)
+    starts = [0] * len(shape)
+    starts[axis1], starts[axis2] = max(0, -offset), max(0, offset)
+    region = Slice(tuple(starts), square, (1,) * len(shape))
+    return onto if square == shape else nodes.place(onto, region, shape)
+
+
+def gather(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
+    """Reading at positions: the cotangents are added at the same positions."""
+    x, *indices = node.inputs
+    assert isinstance(node.params, Indexing)
+    if x in active:
+        yield (
+            x,
+            nodes.scatter(
+                nodes.zeros(x.type), d, indices, node.params.axes, "add", node.params.unique
+            ),
+        )
+
+
+def scatter(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
+    """Adding at positions: the base's cotangent passes, the value's is read there.
+
+    Setting at positions: the base's cotangent is cleared there.
+    """
+    base, value, *indices = node.inputs
+    params = node.params
+    assert isinstance(params, Indexing)
+    if base in active:
+        if params.mode == "add":
+            yield base, d
+        else:
+            yield (
+                base,
+                nodes.scatter(d, nodes.constant(0, d.type.dtype), indices, params.axes, "set"),
+            )
+    if value in active:
+        yield value, unbroadcast(nodes.gather(d, indices, params.axes), value.type.shape)
+
+
+def primitive(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
+    op = node.op
+    assert isinstance(op, Primitive)
+    assert isinstance(node.params, PrimitiveCall)
+    if node.params.part != "forward":
+        raise GraphTypeError(
+            located(f"{op.name}: the VJP of a primitive cannot be differentiated again")
+        )
+    if op.backward is None:
+        raise GraphTypeError(located(f"{op.name} has no VJP; state one with @{op.name}.vjp"))
+    saved = nodes.node(op, (node,), PrimitiveCall("saved"), array_type("opaque", ()))
+    for k, operand in enumerate(node.inputs):
+        if operand in active:
+            yield operand, nodes.node(op, (saved, d), PrimitiveCall("backward", k), operand.type)

@@ -1,0 +1,103 @@
+"""Scalar formulas as codegen computes them: an op's expression, and a contraction's body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from codegen.expr import Apply, Expr, Extent, Number, Symbol, replace_symbols, symbols
+from codegen.infer import result_dtype, weak_dtype
+from codegen.program import (
+    Affine,
+    Broadcast,
+    Contract,
+    Map,
+    Reshape,
+    Statement,
+    Transpose,
+    Var,
+    View,
+)
+from graphc import formula
+from graphc.derive.lookup import derivation
+from graphc.nodes import index
+from graphc.ops.elementwise import TABLE
+from graphc.ops.kinds import Einstein, Elementwise
+from graphc.types import Size, array_type, broadcast
+
+
+@lru_cache(maxsize=4096)
+def emitted(op: Elementwise) -> Expr:
+    """The expression that is emitted for an op: its recorded stable form, else its formula."""
+    text = op.formula
+    if not op.definition and TABLE.get(op.name) is op:
+        text = derivation(op).form
+    return formula.parse(text, op.args)
+
+
+def expression_dtype(expr: Expr, dtypes: Mapping[str, str]) -> str:
+    """The dtype NumPy gives the expression; weak ones end in `?`."""
+    match expr:
+        case Symbol(name):
+            return dtypes[name]
+        case Number(value):
+            return weak_dtype(value)
+        case Extent():
+            return "int?"
+        case Apply(function, args):
+            return result_dtype(function, tuple(expression_dtype(arg, dtypes) for arg in args))
+
+
+def mapped_body(
+    params: Einstein, operands: Sequence[Var], dtype: str
+) -> tuple[list[Statement], Var]:
+    """A body that is no product, computed over all indices: the statements, and their result."""
+    assert params.body is not None
+    names = [name for name, _ in params.extents]
+    extents = dict(params.extents)
+    used = sorted({int(name) for name in symbols(params.body)})
+    made: list[Statement] = []
+    args = [_aligned(made, operands[k], params.operands[k], names, extents) for k in used]
+    renamed: dict[str, Expr] = {str(k): Symbol(str(at)) for at, k in enumerate(used)}
+    expr = replace_symbols(params.body, renamed)
+    if expression_dtype(expr, {str(at): var.type.dtype for at, var in enumerate(args)}) != dtype:
+        expr = Apply(dtype, (expr,))
+    covered = broadcast(tuple(var.type.shape for var in args)) or ()
+    out = Var("", array_type(dtype, covered))
+    made.append(Map(out, expr, tuple(args)))
+    shape = tuple(extents[name] for name in names)
+    if covered == shape:
+        return made, out
+    full = Var("", array_type(dtype, shape))
+    made.append(View(full, Broadcast(shape), out))
+    return made, full
+
+
+def _aligned(
+    made: list[Statement],
+    var: Var,
+    at: tuple[Affine, ...],
+    names: Sequence[str],
+    extents: Mapping[str, Size],
+) -> Var:
+    """An operand with one axis an index, in the order of `names`, of size 1 where it has none."""
+    own = [affine.index for affine in at]
+    dtype = var.type.dtype
+    if None in own or len(set(own)) != len(own):
+        present = [name for name in names if any(name == n for a in at for n, _ in a.terms)]
+        windows = Var("", array_type(dtype, tuple(extents[name] for name in present)))
+        target = tuple(index(name) for name in present)
+        inner = tuple((name, extents[name]) for name in present)
+        made.append(Contract(windows, target, (var,), (at,), inner))
+        var, own = windows, list(present)
+    order = tuple(own.index(name) for name in names if name in own)
+    if order != tuple(range(len(order))):
+        turned = Var("", array_type(dtype, tuple(var.type.shape[k] for k in order)))
+        made.append(View(turned, Transpose(order), var))
+        var = turned
+    shape = tuple(extents[name] if name in own else 1 for name in names)
+    if shape != var.type.shape:
+        spread = Var("", array_type(dtype, shape))
+        made.append(View(spread, Reshape(shape), var))
+        var = spread
+    return var
