@@ -59,7 +59,8 @@ def compile(
         if not hasattr(graph, "build"):
             raise GraphTypeError(
                 located(
-                    f"compile takes a Graph or a Builder, got {type(graph).__name__}; trace a function first"
+                    f"compile takes a Graph or a Builder, got {type(graph).__name__}; "
+                    "trace a function first"
                 )
             )
         graph = graph.build()
@@ -230,7 +231,7 @@ class Compiled:
         if own:
             raise GraphTypeError(
                 located(
-                    f"export: {own[0]} is a primitive of yours, whose code an exported file cannot hold"
+                    f"export: {own[0]} is a primitive of yours; an exported file cannot hold its code"
                 )
             )
         write(self._plan(), self._stable, self._options, os.fspath(path), origins)

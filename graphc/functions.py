@@ -1,8 +1,8 @@
 """A graph and its derivative -> the Program: value, forward, backward and value_and_grad.
 
-The cut between forward and backward is made here. What an output needs is computed by `forward`; what
-only a gradient needs, by `backward`; between them go the saved values, which `backward` cannot get
-more cheaply: a view of a saved value is looked at again, a number is written again.
+The cut between forward and backward is made here. What an output needs is computed by `forward`;
+what only a gradient needs, by `backward`; between them go the saved values, which `backward` cannot
+get more cheaply: a view of a saved value is looked at again, a number is written again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Plan:
 
 
 def plan(graph: ir.Graph, wrt: Wrt, of: str | None) -> Plan:
-    """Checks wrt and of against the graph. Raises GraphNameError, GraphTypeError, GraphValueError."""
+    """Checks wrt and of against the graph; raises what `compile` raises."""
     if of is not None:
         scalar_output(graph, of, "compile")
     scalars = [name for name, node in graph.outputs if node.type.shape == () and node.type.floating]
@@ -386,7 +386,7 @@ def _cheap(node: Node) -> bool:
 def _with_sizes(
     saved: list[Node], order: Sequence[Node], seeds: Sequence[Node], inputs: Sequence[Node]
 ) -> list[Node]:
-    """The saved values, and inputs that tell the sizes which backward needs and nothing else tells."""
+    """The saved values, and the inputs that alone tell a size which backward needs."""
     names = _names_in(order, ())
     known = {name for node in (*saved, *seeds) for name in _bare_names(node.type)}
     result = list(saved)
@@ -455,7 +455,8 @@ def _rules(
     if missing:
         raise GraphValueError(
             located(
-                f"the size {missing[0]!r} follows from no input: give an input a plain axis [{missing[0]}]"
+                f"the size {missing[0]!r} follows from no input: "
+                f"give an input a plain axis [{missing[0]}]"
             )
         )
     return tuple(rules.values())

@@ -1,7 +1,7 @@
 """Nodes -> codegen's statements, one node at a time.
 
-What is here is translation only: each kind of op has its statement. Which values are fused, named and
-kept where is codegen's decision; the forward/backward cut is made in `graphc.program`.
+What is here is translation only: each kind of op has its statement. Which values are fused, named
+and kept where is codegen's decision; the forward/backward cut is made in `graphc.functions`.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Constants:
 class Body:
     """The statements of one function, as they are made.
 
-    given: nodes whose Vars are there already (arguments). uses: how often each node is used, to know
-    what may be merged into its one user.
+    given: nodes whose Vars are there already (arguments). notes: the comment of a node's group.
+    tags: for an origin, what the source map says.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Body:
         return made, args
 
     def _unbroadcast(self, operand: Node, operands: Sequence[Node], shape: Any) -> Node:
-        """What a repeated operand repeats, where the other operands alone give the result's shape."""
+        """What a repeated operand repeats, where the others alone give the result's shape."""
         if not isinstance(operand.params, Broadcast) or operand in self.vars:
             return operand
         inner = operand.inputs[0]
