@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from codegen.entry import Input, axis_text, size_bindings
 from codegen.names import Names, quoted
@@ -15,10 +15,13 @@ from codegen.types import Dim, size_names, substitute
 _LONGEST = 68
 
 
-def parameter_names(function: Function, scope: Names) -> tuple[dict[Var, str], dict[str, str]]:
+def parameter_names(
+    function: Function, scope: Names, saved: Sequence[str]
+) -> tuple[dict[Var, str], dict[str, str]]:
     """The identifier of every leaf of the arguments, and that of every argument by its name.
 
-    Arguments come first: callers name them.
+    Arguments come first: callers name them. Unnamed leaves are called what an earlier function
+    called them when it saved them, if it saved as many (`saved`).
     """
     texts: dict[Var, str] = {}
     arguments: dict[str, str] = {}
@@ -28,8 +31,10 @@ def parameter_names(function: Function, scope: Names) -> tuple[dict[Var, str], d
             texts[param.value.var] = text
     for param in function.params:
         if isinstance(param.value, Tree):
-            for var in leaves(param.value):
-                texts[var] = scope.fresh(var.name or param.name)
+            parts = leaves(param.value)
+            hints = saved if len(saved) == len(parts) else [param.name] * len(parts)
+            for var, hint in zip(parts, hints, strict=True):
+                texts[var] = scope.fresh(var.name or hint)
     return texts, arguments
 
 

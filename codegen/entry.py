@@ -18,7 +18,7 @@ from codegen.types import size_names, size_text
 _CHECKED = {"f64": "F64", "f32": "F32", "i64": "I64", "i32": "I32", "bool": "BOOL"}
 Binds = dict[tuple[Var, int], SizeRule]
 # The width of a chain of comparisons, with room for its indentation and an `and`.
-_CHAIN = 68
+_CHAIN = 72
 _PYTHON = {"f64": "float", "bool": "bool"}
 
 
@@ -96,7 +96,11 @@ def check(
     for a, b, _ in entry.equal:
         terms.append(f"{size_text(a, rename)} == {size_text(b, rename)}")
     others = tuple(
-        dict.fromkeys(texts[rule.var] for rule in entry.sizes if rule.var not in checked)
+        dict.fromkeys(
+            texts[rule.var]
+            for rule in entry.sizes
+            if rule.var not in checked and _needed(rule.name, entry, inputs)
+        )
     )
     body = tuple(_body(entry, inputs, solved, binds, others, where))
     return Check(inputs, " and ".join(terms), body, others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from codegen.arguments import (
@@ -20,6 +21,7 @@ from codegen.plan.buffers import buffers
 from codegen.plan.flatten import Known, flatten, leaves
 from codegen.plan.fusion import inline_values, scalar_only
 from codegen.plan.naming import name_values
+from codegen.plan.schedule import schedule
 from codegen.plan.steps import Apply, scales
 from codegen.plan.strength import strengthen
 from codegen.plan.uses import uses
@@ -44,6 +46,7 @@ class Made:
     modules: set[str] = field(default_factory=set)
     constants: set[Var] = field(default_factory=set)
     fast_records: bool = False
+    saved: tuple[str, ...] = ()
 
 
 class Sizes:
@@ -91,9 +94,13 @@ class Planned:
 
 
 def plan_function(
-    program: Program, function: Function, options: Options, module: ModuleNames
+    program: Program,
+    function: Function,
+    options: Options,
+    module: ModuleNames,
+    saved: Sequence[str],
 ) -> Planned:
-    """All decisions about a function."""
+    """All decisions about a function. saved: what an earlier function calls what it saves."""
     sheet, known = flatten(function, program.constants, options)
     results = [known[var] for var in leaves(function.result)]
     read = uses(sheet, results)
@@ -102,12 +109,13 @@ def plan_function(
             break
         read = uses(sheet, results)
     scale = scales(sheet.values, dict(options.sizes))
+    schedule(sheet, read, scale)
     parameters = [var for param in function.params for var in leaves(param.value)]
     scalar_mode = scalar_only(sheet, [known[var] for var in parameters] + results)
     inline = inline_values(sheet, read, scale, scalar_mode)
     places = buffers(sheet, read, inline, scale, frozenset(program.callables))
     scope = Names(module.taken)
-    texts, containers = parameter_names(function, scope)
+    texts, containers = parameter_names(function, scope, saved)
     sizes = Sizes()
     for name in known_sizes(function, parameters):
         sizes.rename[name] = scope.fresh(name)
@@ -124,9 +132,10 @@ def emit_function(
     options: Options,
     module: ModuleNames,
     checks: bool,
+    saved: Sequence[str] = (),
 ) -> Made:
     """The source of one function; of two where scalar code needs its NumPy body."""
-    planned = plan_function(program, function, options, module)
+    planned = plan_function(program, function, options, module, saved)
     plan, sizes = planned.plan, planned.sizes
     printer_class = MathPrinter if plan.scalar_mode else Printer
     printer = printer_class(len(plan.sheet.values), sizes.text, module.callables)
@@ -136,6 +145,11 @@ def emit_function(
     made = Made([], _check(program, planned) if checks else None)
     made.modules = printer.modules
     made.fast_records = result.fast_used
+    made.saved = tuple(
+        plan.names[planned.known[var].index]
+        for var in leaves(function.result)
+        if var in function.may_alias
+    )
     made.constants = {
         constant.var
         for constant in program.constants
@@ -186,12 +200,19 @@ def _head(planned: Planned, made: Made, where: str) -> list[Source]:
     if checked is not None and checked.condition:
         # The module fills in the call, for functions share their checking functions.
         made.call = Assign(checked.names, "")
-        head.append(Block(f"if not ({checked.condition}):", [made.call]))
+        head.append(Block(f"if {_negated(checked.condition)}:", [made.call]))
     bound = bindings(function, texts)
     for name, text in sizes.rename.items():
         if name in sizes.used and name in bound:
             head.append(Assign(text, bound[name]))
     return head
+
+
+def _negated(condition: str) -> str:
+    """The condition does not hold."""
+    if " and " not in condition and condition.count(" is ") == 1:
+        return condition.replace(" is ", " is not ")
+    return f"not ({condition})"
 
 
 def _raises(plan: Plan) -> bool:

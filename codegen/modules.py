@@ -99,10 +99,12 @@ class _Module:
     def text(self) -> Text:
         """The whole module."""
         program = self.program
-        made = [
-            emit_function(program, function, self.options, self.names, self.checks)
-            for function in program.functions
-        ]
+        made: list[Made] = []
+        saved: tuple[str, ...] = ()
+        for function in program.functions:
+            one = emit_function(program, function, self.options, self.names, self.checks, saved)
+            made.append(one)
+            saved = one.saved or saved
         modules = set().union(*(one.modules for one in made))
         used = set().union(*(one.constants for one in made))
         checkers, helper_sources = self._checkers(made)

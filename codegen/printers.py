@@ -132,6 +132,8 @@ class Printer:
     def argument(self, step: Apply, position: int, at_least: int = TERNARY) -> str:
         """An operand; a Python number among arrays of another dtype must not be weak."""
         operand = step.operands[position]
+        if isinstance(operand, Value):
+            operand = _without_float(step, operand, self)
         if isinstance(operand, Value) and operand.py and not weak(operand.dtype):
             for other in step.operands:
                 if isinstance(other, Value) and other.dtype != operand.dtype:
@@ -192,6 +194,18 @@ class MathPrinter(Printer):
                 self.modules.add("math")
             return text, level
         return super().literal(operand)
+
+
+def _without_float(step: Apply, operand: Value, printer: Printer) -> Operand:
+    """The size itself for `float(size)` beside what makes the result a float anyway."""
+    made = operand.step
+    if not isinstance(made, Apply) or made.function.name != "f64" or step.out.dtype != "f64":
+        return operand
+    if not isinstance(made.operands[0], Extent) or printer.text[operand.index].isidentifier():
+        return operand
+    others = [other for other in step.operands if other is not operand]
+    beside = any(isinstance(o, Value) and o.dtype == "f64" and not o.py for o in others)
+    return made.operands[0] if step.function.result == "float" or beside else operand
 
 
 def _is_call(text: str) -> bool:

@@ -138,7 +138,8 @@ def _render(sources: Sequence[Source], indent: int, text: Text) -> None:
         elif isinstance(source, Return):
             lines.extend(wrap(f"return {source.value}", indent))
         elif isinstance(source, Comment):
-            lines.extend(f"{pad}# {line}" for line in _paragraph(source.text, WIDTH - indent - 2))
+            paragraph = _paragraph(source.text, WIDTH - indent - 2, "    ")
+            lines.extend(f"{pad}# {line}" for line in paragraph)
         elif isinstance(source, Blank):
             lines.extend([""] * source.count)
         elif isinstance(source, Lines):
@@ -165,8 +166,9 @@ def docstring(text: str, indent: int) -> Lines:
     return Lines([f'"""{lines[0]}', *lines[1:], '"""'])
 
 
-def _paragraph(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width`, broken at spaces; line breaks are kept."""
+def _paragraph(text: str, width: int, hang: str = "") -> list[str]:
+    """The text in lines of at most `width`, broken at spaces, what follows a break after `hang`;
+    line breaks are kept."""
     lines: list[str] = []
     for line in text.splitlines():
         while len(line) > width:
@@ -174,6 +176,6 @@ def _paragraph(text: str, width: int) -> list[str]:
             if cut <= 0:
                 break
             lines.append(line[:cut])
-            line = "    " + line[cut + 1 :].lstrip()
+            line = hang + line[cut + 1 :].lstrip()
         lines.append(line)
     return lines

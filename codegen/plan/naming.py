@@ -7,16 +7,22 @@ Any other is called by what it is: `exp_x`, `x_times_y`.
 
 from __future__ import annotations
 
+from collections import Counter
+
+from codegen.expr import Extent, Number
 from codegen.names import Names
 from codegen.plan.buffers import Buffers
 from codegen.plan.steps import (
     Apply,
     Assemble,
     Fold,
+    Invoke,
     Look,
+    Operand,
     Product,
     Sheet,
     Step,
+    Take,
     Value,
     Window,
     outs_of,
@@ -51,6 +57,7 @@ def name_values(
     for index, text in given.items():
         result[index] = text
     label = _labels(sheet, uses, inline, buffers)
+    bearers = Counter(owner.index for owner in label if owner is not None)
     owners = [
         out
         for step in sheet.steps
@@ -68,7 +75,9 @@ def name_values(
                 continue
             if not result[owner.index]:
                 assert owner.step is not None
-                result[owner.index] = names.fresh(_describe(owner.step, uses, result))
+                chained = bearers[owner.index] > 1
+                text = _describe(owner.step, uses, result, chained)
+                result[owner.index] = names.fresh(text)
             result[out.index] = result[owner.index]
     return result
 
@@ -95,50 +104,87 @@ def _labels(sheet: Sheet, uses: Uses, inline: list[bool], buffers: Buffers) -> l
             before = label[place.index] if place is not None else None
             if ahead[index] is out:
                 label[index] = out
-            elif before is not None and uses.count(out) > 1:
-                label[index] = before
+            elif uses.count(out) > 1:
+                # `scores -= peak` are still scores; `exp(scores)` is something else.
+                changed = isinstance(step, Apply) and step.function.name in _CHANGED
+                label[index] = before if before is not None and changed else out
             else:
                 label[index] = ahead[index] or before or out
     return label
 
 
-def _describe(step: Step, uses: Uses, names: list[str]) -> str:
-    """A name for an unnamed value, from its operands, else from what it is part of."""
-    text = ""
-    if isinstance(step, Look) and isinstance(step.kind, Window):
-        (source,) = step.operands
-        assert isinstance(source, Value)
-        return f"{names[source.index].removesuffix('_padded')}_windows"
-    operands = [names[o.index] if isinstance(o, Value) else "" for o in step.operands]
-    if isinstance(step, Apply | Fold) and len(operands) == 1 and operands[0]:
-        name = step.fn if isinstance(step, Fold) else step.function.name
-        text = f"{name}_{operands[0]}"
-    elif isinstance(step, Apply) and len(operands) == 2 and all(operands):
-        word = _BINARY.get(step.function.name)
-        text = f"{operands[0]}_{word}_{operands[1]}" if word else ""
-    elif isinstance(step, Apply) and len(operands) == 2 and operands[0]:
-        word = _CHANGED.get(step.function.name)
-        text = f"{operands[0]}_{word}" if word else ""
-    elif isinstance(step, Product) and all(operands):
-        text = f"{operands[0]}_{operands[1]}"
-    elif isinstance(step, Assemble) and len(operands) == 1 and operands[0]:
-        text = f"{operands[0]}_padded"
+def _describe(step: Step, uses: Uses, names: list[str], chained: bool) -> str:
+    """A name for an unnamed value, from its operands, else from what it is part of.
+
+    chained: whether later steps work in its place, so that its first content says little.
+    """
+    text = "" if chained else _by_operands(step, names)
     if text and len(text) <= _LONGEST:
         return text
     if step.out.dtype == "bool":
         return "mask"
-    target = _downstream(step.out, uses)
-    return f"{target}_part" if target else "t"
+    target, folded = _downstream(step.out, uses)
+    if not target:
+        return "t"
+    return f"{target}_terms" if folded else f"{target}_part"
 
 
-def _downstream(value: Value, uses: Uses) -> str:
-    """The first user's name that the value leads to."""
+def _by_operands(step: Step, names: list[str]) -> str:
+    """What the value is, in terms of its operands; empty where these have no names."""
+    operands = [names[o.index] if isinstance(o, Value) else "" for o in step.operands]
+    first = operands[0] if operands else ""
+    if isinstance(step, Look) and isinstance(step.kind, Window):
+        return f"{first.removesuffix('_padded')}_windows"
+    if isinstance(step, Invoke):
+        name = step.function.rpartition(".")[2]
+        return "index" if name == "arange" else f"{name}_{first}" if first else name
+    if isinstance(step, Apply):
+        return _by_function(step, operands)
+    if not first:
+        return ""
+    if isinstance(step, Fold):
+        return f"{step.fn}_{first}"
+    if isinstance(step, Take):
+        return f"{first}_{operands[-1]}" if operands[-1] else ""
+    if isinstance(step, Product) and all(operands):
+        return f"{first}_{operands[1]}"
+    return f"{first}_padded" if isinstance(step, Assemble) and len(operands) == 1 else ""
+
+
+def _by_function(step: Apply, operands: list[str]) -> str:
+    name = step.function.name
+    if len(operands) == 1:
+        return f"{name}_{operands[0]}" if operands[0] else ""
+    if len(operands) != 2:
+        return ""
+    if name == "divide" and isinstance(step.operands[0], Number) and step.operands[0].value == 1:
+        return f"per_{operands[1] or _size_name(step.operands[1])}".removesuffix("per_")
+    if all(operands):
+        word = _BINARY.get(name)
+        return f"{operands[0]}_{word}_{operands[1]}" if word else ""
+    word = _CHANGED.get(name)
+    return f"{operands[0]}_{word}" if word and operands[0] else ""
+
+
+def _size_name(operand: Operand) -> str:
+    """The name of a size, where the operand is one, also as a float."""
+    if isinstance(operand, Value) and isinstance(operand.step, Apply | Look):
+        operand = operand.step.operands[0]
+    if isinstance(operand, Extent) and not isinstance(operand.size, int) and operand.size.is_name:
+        return str(operand.size)
+    return ""
+
+
+def _downstream(value: Value, uses: Uses) -> tuple[str, bool]:
+    """The first user's name that the value leads to, and whether there is a sum between."""
+    folded = False
     for _ in range(_HOPS):
         readers = uses.readers[value.index]
         if not readers:
-            return ""
+            break
         # Readers are collected backwards: the last is the first in the code.
+        folded |= isinstance(readers[-1], Fold)
         value = readers[-1].out
         if value.hint:
-            return value.hint
-    return ""
+            return value.hint, folded
+    return "", folded

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import codegen
-from codegen.program import Options
+from codegen.program import Entry, Function, Leaf, Options, Param, SizeRule, Tree, Var
 from tests.codegen.compare import check
 from tests.codegen.programs import (
     ONE,
@@ -118,7 +118,7 @@ def test_digits_has_no_leftovers():
     body = generated.unchecked
     names = {n.id for n in ast.walk(ast.parse(body)) if isinstance(n, ast.Name)}
     users = set(USERS.split())
-    assert names - users <= {"loss_part"}
+    assert names - users <= {"loss_terms"}
     assert "d_u *= h > 0.0" in body
     assert "np.exp(scores, out=scores)" in body
 
@@ -424,3 +424,39 @@ def test_options_decide_what_is_small():
     small = codegen.generate(digits(), Options(sizes=(("batch", 16),))).source
     assert "h += b1" in large
     assert "h = np.maximum(x @ W1 + b1, 0.0)" in small
+
+
+def test_a_look_comes_before_the_step_that_works_in_place():
+    v = inputs(x="f64[n, 8]", row="i64[n]", column="i64[n]")
+    b = Body()
+    z = b.apply("f64[n, 8]", "sin", v["x"], name="z")
+    p = b.apply("f64[n, 8]", "exp", z, name="p")
+    total = b.reduce("f64[n]", "sum", p, (1,), name="total")
+    picked = b.gather("f64[n]", z, v["row"], v["column"], name="picked")
+    made = program("p", function("f", v, b, tuple_of(total, picked)))
+    generated = check(made, n=5)
+    lines = [line.strip() for line in generated.unchecked.splitlines()]
+    assert lines.index("picked = z[row, column]") < lines.index("p = np.exp(z, out=z)  # f64[n, 8]")
+
+
+def test_backward_calls_saved_values_what_forward_called_them():
+    source = codegen.generate(unnamed_saved()).source
+    assert "return y, (x, exp_x)" in source
+    assert "x, exp_x = saved" in source
+
+
+def unnamed_saved():
+    v = inputs(x="f64[n]")
+    f = Body()
+    power = f.apply("f64[n]", "exp", v["x"])
+    y = f.apply("f64[n]", "multiply", power, power, name="y")
+    result = Tree("tuple", (), (Leaf(y), tuple_of(v["x"], power)))
+    forward = function("forward", v, f, result, may_alias=frozenset({v["x"], power}))
+    x, kept = Var("x", v["x"].type, True), Var("", power.type)
+    d_y = Var("d_y", y.type, True)
+    b = Body()
+    d_x = b.apply("f64[n]", "multiply", d_y, b.apply("f64[n]", "add", x, kept), name="d_x")
+    params = (Param("saved", tuple_of(x, kept)), Param("d_y", Leaf(d_y)))
+    checked = Entry((SizeRule("n", x, 0),), trusted=("saved",))
+    backward = Function("backward", "", params, tuple(b.statements), Leaf(d_x), checked)
+    return program("p", forward, backward)

@@ -48,9 +48,9 @@ def value_and_grad(x, y, W1, b1, W2, b2):
     score_y = scores[row, y]
     p = np.exp(scores, out=scores)
     total = p.sum(axis=1, keepdims=True)  # f64[batch, 1]
-    loss_part = np.log(total[:, 0])
-    loss_part -= score_y
-    loss = loss_part.sum() / batch
+    loss_terms = np.log(total[:, 0])
+    loss_terms -= score_y
+    loss = loss_terms.sum() / batch
 
     # d cross_entropy / d scores = softmax(scores) - onehot(y);  d mean = 1 / batch
     d_scores = np.divide(p, total, out=p)  # f64[batch, 10]

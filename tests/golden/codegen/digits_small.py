@@ -47,9 +47,9 @@ def value_and_grad(x, y, W1, b1, W2, b2):
     loss = (np.log(total[:, 0]) - score_y).sum() / 16.0
 
     # d cross_entropy / d scores = softmax(scores) - onehot(y);  d mean = 1 / batch
-    p_over_total = p / total
-    p_over_total[row, y] -= 1.0
-    d_scores = p_over_total / 16.0  # f64[16, 10]
+    d_scores_part = p / total
+    d_scores_part[row, y] -= 1.0
+    d_scores = d_scores_part / 16.0  # f64[16, 10]
     d_W2 = h.T @ d_scores  # f64[32, 10]
     d_b2 = d_scores.sum(axis=0)
 

@@ -15,10 +15,10 @@ def f(x):
     np.exp(product, out=product)
     product += 1.0
     np.divide(np.tanh(x), product, out=product)
-    square_x = x * x
-    np.negative(square_x, out=square_x)
-    np.exp(square_x, out=square_x)
-    product *= square_x
+    product_part = x * x
+    np.negative(product_part, out=product_part)
+    np.exp(product_part, out=product_part)
+    product *= product_part
     y = product.sum()
     return y
 
