@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from codegen.arrays import shape_text
+from codegen.collection import without_collection
 from codegen.entry import check_function, helpers
 from codegen.function import Made, emit_function
 from codegen.names import ModuleNames, identifier, quoted
 from codegen.printers import Printer, number_text
-from codegen.program import Constant, Options, Program, Record
-from codegen.source import Assign, Blank, Block, Comment, Do, Lines, Source, Text, docstring, render
+from codegen.program import Composed, Constant, Options, Program, Record
+from codegen.source import (
+    Assign,
+    Blank,
+    Block,
+    Comment,
+    Do,
+    Lines,
+    Return,
+    Source,
+    Text,
+    docstring,
+    render,
+)
 
 # An array of more elements stays out of the source.
 LITERAL_ELEMENTS = 64
@@ -61,23 +72,25 @@ def generate(
     constants_file: for a module that stands alone: the file beside it with the large constants.
     """
     options = options or Options()
-    with _no_collection():
+    with without_collection():
         module = _Module(program, options, checks, constants_file)
         text = module.text()
     callables = {text: name for name, text in module.names.callables.items()}
     return Generated(program.name, str(text), module.large, text.tags, callables, program, options)
 
 
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the cycle collector, which would walk a hundred thousand young objects in vain."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def _composed(function: Composed) -> Source:
+    """A function of a large graph: what `forward` returns, and `backward` of what it saved."""
+    arguments = ", ".join(function.params)
+    body: list[Source] = [docstring(function.doc, 4)]
+    if function.gradient:
+        body += [
+            Assign("outputs, saved", f"forward({arguments})"),
+            Return("outputs, backward(saved)"),
+        ]
+    else:
+        body.append(Return(f"forward({arguments})[0]"))
+    return Block(f"def {function.name}({arguments}):", body)
 
 
 class _Module:
@@ -111,6 +124,7 @@ class _Module:
         constants = [constant for constant in program.constants if constant.var in used]
         preamble = self._constants(constants)
         functions = [source for one in made for source in (Blank(2), *one.sources)]
+        functions += [source for one in program.composed for source in (Blank(2), _composed(one))]
         if helper_sources:
             conditions = [one.check.condition for one in made if one.check is not None]
             preamble += _compared(" ".join([*conditions, str(render(checkers))]))

@@ -104,7 +104,7 @@ class Contract:
 ReduceFunction = Literal[
     "sum", "prod", "max", "min", "any", "all", "argmax", "argmin", "count_nonzero"
 ]
-Scan = Literal["cumsum", "cumprod", "cummax", "cummin"]
+Scan = Literal["cumsum", "cumprod", "cummax", "cummin", "argsort"]
 
 
 @dataclass(eq=False, slots=True)
@@ -335,6 +335,19 @@ class Function:
 
 
 @record
+class Composed:
+    """A function made of `forward` and `backward`, for graphs so large that fusing does not pay.
+
+    gradient: whether it returns the gradients too, or the outputs alone.
+    """
+
+    name: str
+    doc: str
+    params: tuple[str, ...]
+    gradient: bool
+
+
+@record
 class Constant:
     """An array that the module carries. Above 64 elements it stays out of the source."""
 
@@ -362,6 +375,7 @@ class Program:
     constants: tuple[Constant, ...] = ()
     records: tuple[Record, ...] = ()
     callables: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    composed: tuple[Composed, ...] = ()
 
 
 @record

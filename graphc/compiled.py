@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from codegen.cache import Cache, default_cache, digest_of_sources, key_of
+from codegen.collection import without_collection
 from codegen.entries import Entry
 from codegen.loading import load_source
 from codegen.program import Options
@@ -140,7 +141,8 @@ class Compiled:
         return self._generated
 
     def _made(self) -> Entry:
-        generated = self._generate()
+        with without_collection():
+            generated = self._generate()
         assert generated.program is not None
         lines = {str(line): tag for line, tag in generated.source_map.items()}
         callables = sorted(generated.program.callables)
