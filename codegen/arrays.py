@@ -215,6 +215,8 @@ def _fold(printer: Printer, step: Fold) -> str:
         arguments.append(f"dtype={dtype_text(step.out.dtype)}")
     if step.keepdims:
         arguments.append("keepdims=True")
+    if step.fn == "argsort":
+        arguments.append('kind="stable"')
     if step.fn in _ACCUMULATE:
         return f"{_ACCUMULATE[step.fn]}({', '.join([printer.operand(operand), *arguments])})"
     if step.fn == "count_nonzero":

@@ -47,7 +47,7 @@ from codegen.program import (
 from codegen.recipe import Argument, Recipe, Ref, Temporary, recipe
 from codegen.types import Shape
 
-SCANS = frozenset({"cumsum", "cumprod", "cummax", "cummin"})
+SCANS = frozenset({"cumsum", "cumprod", "cummax", "cummin", "argsort"})
 # On Python numbers these neither raise where NumPy does not, nor leave Python.
 _STAYS_PYTHON = frozenset(
     [

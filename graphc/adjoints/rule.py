@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from graphc import nodes
 from graphc.ir import Node
+from graphc.ops.kinds import Axes
 from graphc.types import Shape
 
 # A rule is given a node, its cotangent, the nodes that need one, and whether a zero cotangent
@@ -24,3 +25,19 @@ def unbroadcast(d: Node, shape: Shape) -> Node:
         lead + k for k, size in enumerate(shape) if size == 1 and have[lead + k] != 1
     )
     return nodes.reshape(nodes.sum_(d, axes), shape)
+
+
+def kept(node: Node, value: Node, params: Axes) -> Node:
+    """A value of the reduction's shape, with the reduced axes back as axes of size 1."""
+    shape = node.inputs[0].type.shape
+    return nodes.reshape(
+        value, tuple(1 if k in params.axes else size for k, size in enumerate(shape))
+    )
+
+
+def flip(x: Node, axis: int) -> Node:
+    """x with one axis reversed."""
+    shape = x.type.shape
+    starts = tuple(size - 1 if k == axis else 0 for k, size in enumerate(shape))
+    steps = tuple(-1 if k == axis else 1 for k in range(len(shape)))
+    return nodes.slice_(x, starts, shape, steps)

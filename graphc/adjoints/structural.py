@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from codegen.program import Broadcast, Diagonal, Reshape, Slice, Transpose
 from graphc import nodes
-from graphc.adjoints.rule import Contributions, unbroadcast
+from graphc.adjoints.products import product, running_product
+from graphc.adjoints.rule import Contributions, flip, kept, unbroadcast
 from graphc.errors import GraphTypeError, located
 from graphc.ir import Node
 from graphc.ops.elementwise import TABLE
@@ -34,73 +35,26 @@ def reduction(node: Node, d: Node, active: set[Node], absorb: bool) -> Contribut
         case "max" | "min":
             yield x, _extremum(node, d, params)
         case "prod":
-            yield x, _product(node, d, params)
+            yield x, product(node, kept(node, d, params), params)
         case "cumsum":
             axis = params.axes[0]
             yield x, flip(nodes.reduction("cumsum", flip(d, axis), (axis,)), axis)
+        case "cumprod":
+            yield x, running_product(node, d, params.axes[0])
         case _:
             raise GraphTypeError(
                 located(f"{op.name} of {nodes.describe(x)} has no derivative here")
             )
 
 
-def _kept(node: Node, value: Node, params: Axes) -> Node:
-    """A value of the reduction's shape, with the reduced axes back as axes of size 1."""
-    shape = node.inputs[0].type.shape
-    return nodes.reshape(
-        value, tuple(1 if k in params.axes else size for k, size in enumerate(shape))
-    )
-
-
 def _extremum(node: Node, d: Node, params: Axes) -> Node:
     """The minimum-norm element: the cotangent splits evenly among the elements that are extreme."""
     x = node.inputs[0]
-    extreme = nodes.elementwise(TABLE["equal"], x, _kept(node, node, params))
+    extreme = nodes.elementwise(TABLE["equal"], x, kept(node, node, params))
     extreme = nodes.cast(extreme, x.type.dtype)
     count = nodes.sum_(extreme, params.axes, keepdims=True)
-    share = nodes.elementwise(TABLE["divide"], _kept(node, d, params), count)
+    share = nodes.elementwise(TABLE["divide"], kept(node, d, params), count)
     return nodes.multiply(share, extreme)
-
-
-def _product(node: Node, d: Node, params: Axes) -> Node:
-    """d times the product of all other elements, as (product before) * (product after).
-
-    No division: where one element is zero the others' gradients are zero and its own is not.
-    """
-    x = node.inputs[0]
-    shape = x.type.shape
-    rest = tuple(k for k in range(len(shape)) if k not in params.axes)
-    to_last = rest + params.axes
-    flat = nodes.transpose(x, to_last)
-    length = array_type("f64", tuple(shape[k] for k in params.axes)).size
-    flat = nodes.reshape(flat, (*(shape[k] for k in rest), length))
-    axis = len(rest)
-    before = _exclusive(flat, axis, length)
-    after = flip(_exclusive(flip(flat, axis), axis, length), axis)
-    others = nodes.multiply(before, after)
-    others = nodes.reshape(others, tuple(shape[k] for k in to_last))
-    others = nodes.transpose(others, tuple(to_last.index(k) for k in range(len(shape))))
-    return nodes.multiply(_kept(node, d, params), others)
-
-
-def _exclusive(x: Node, axis: int, length: object) -> Node:
-    """Running products of the elements before each one; 1 for the first."""
-    shape = x.type.shape
-    running = nodes.reduction("cumprod", x, (axis,))
-    ndim = len(shape)
-    sizes = (*shape[:axis], shape[axis] - 1, *shape[axis + 1 :])
-    head = nodes.slice_(running, (0,) * ndim, sizes, (1,) * ndim)
-    widths = [(0, 0)] * ndim
-    widths[axis] = (1, 0)
-    return nodes.pad(head, widths, 1.0)
-
-
-def flip(x: Node, axis: int) -> Node:
-    """x with one axis reversed."""
-    shape = x.type.shape
-    starts = tuple(size - 1 if k == axis else 0 for k, size in enumerate(shape))
-    steps = tuple(-1 if k == axis else 1 for k in range(len(shape)))
-    return nodes.slice_(x, starts, shape, steps)
 
 
 def layout(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:

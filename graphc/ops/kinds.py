@@ -85,7 +85,7 @@ class Reduction:
     differentiable: bool = True
     result: ResultRule = "same"
     nonempty: bool = False  # no identity: an empty axis is an error
-    scan: bool = False  # keeps the axis: running sums and products
+    scan: bool = False  # keeps the axis: running sums and products, the order of its elements
     doc: str = ""
 
 

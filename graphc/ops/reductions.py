@@ -34,6 +34,13 @@ REDUCTIONS = _table(
     Reduction(
         "count_nonzero", differentiable=False, result="i64", doc="How many elements are not zero."
     ),
+    Reduction(
+        "argsort",
+        differentiable=False,
+        result="i64",
+        scan=True,
+        doc="The positions that sort one axis: ties keep their order, NaN goes last.",
+    ),
     Reduction("cumsum", scan=True, doc="Running sums along one axis."),
     Reduction(
         "cumprod", scan=True, doc="Running products along one axis; exact where elements are zero."

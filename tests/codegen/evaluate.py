@@ -144,6 +144,8 @@ def _reduce(s: Reduce, values: Mapping[Var, Array], sizes: Bindings, shape: Any)
         return fold.accumulate(arg, axis=s.axes[0])
     if s.fn in ("cumsum", "cumprod"):
         return getattr(np, s.fn)(arg, axis=s.axes[0])
+    if s.fn == "argsort":
+        return np.argsort(arg, axis=s.axes[0], kind="stable")
     if s.fn in ("argmax", "argmin"):
         axis = s.axes[0] if len(s.axes) == 1 else None
         return getattr(np, s.fn)(arg, axis=axis, keepdims=s.keepdims)

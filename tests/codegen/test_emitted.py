@@ -240,7 +240,7 @@ def test_numbers_are_stacked():
 
 
 REDUCTIONS = ["sum", "prod", "max", "min", "any", "all", "argmax", "argmin", "count_nonzero",
-              "cumsum", "cumprod", "cummax", "cummin"]  # fmt: skip
+              "cumsum", "cumprod", "cummax", "cummin", "argsort"]  # fmt: skip
 
 
 @pytest.mark.parametrize("fn", REDUCTIONS)
@@ -255,12 +255,13 @@ def test_reductions(fn, dtype):
         "all": "bool",
         "argmax": "i64",
         "argmin": "i64",
+        "argsort": "i64",
         "count_nonzero": "i64",
     }
     result = integral.get(fn, dtype)
     if fn in ("sum", "cumsum") and dtype == "bool":
         result = "i64"
-    if fn.startswith("cum"):
+    if fn.startswith("cum") or fn == "argsort":
         outs = [
             b.reduce(f"{result}[n, 3]", fn, v["x"], (axis,), name=f"y{axis}") for axis in (0, 1)
         ]
