@@ -42,6 +42,38 @@ def calls(
     return best
 
 
+def turns(
+    candidates: Mapping[str, Callable[[], Any]], seconds: float = 2.0, slice_seconds: float = 0.004
+) -> dict[str, list[float]]:
+    """Seconds a call of each candidate in each turn: ratios are taken turn by turn.
+
+    At least five turns are taken, and as many as fit in `seconds`.
+    """
+    counts = {}
+    for name, call in candidates.items():
+        for _ in range(3):
+            began = time.perf_counter()
+            call()
+            once = max(time.perf_counter() - began, 1e-7)
+        counts[name] = max(1, round(slice_seconds / once))
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    gc.collect()
+    gc.disable()
+    try:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end or len(next(iter(taken.values()))) < 5:
+            for name, call in candidates.items():
+                repeat = [None] * counts[name]
+                call()  # what the others left in the caches is not this one's fault
+                began = time.perf_counter()
+                for _ in repeat:
+                    call()
+                taken[name].append((time.perf_counter() - began) / counts[name])
+    finally:
+        gc.enable()
+    return taken
+
+
 def processes(
     commands: Mapping[str, Sequence[str]], runs: int, **keywords: Any
 ) -> dict[str, float]:
