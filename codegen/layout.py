@@ -40,7 +40,8 @@ def wrap(text: str, indent: int, after: int = 0) -> list[str]:
     if text.startswith("if ") and text[-1] == ":" and not text.startswith(("if (", "if not (")):
         return [f"{pad}if (", *_inside(text[3:-1], indent + 4), f"{pad}):"]
     start = _value_start(text)
-    if ", " in text[:start] and len(text[:start]) + indent > WIDTH // 2:
+    several = len(_split(text[:start].removesuffix(" = "), (", ",))) > 1
+    if several and len(text[:start]) + indent > WIDTH // 2:
         target = text[:start].removesuffix(" = ")
         first, *rest = wrap(f"_ = {text[start:]}", indent)
         closing = pad + ")" + first[indent + 1 :]

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from graphc.autodiff import grad, value_and_grad, vjp
     from graphc.builder import Builder
     from graphc.compiled import Compiled, compile
+    from graphc.convolution import (
+        circular_convolution,
+        conv,
+        conv1d,
+        conv2d,
+        conv3d,
+        conv_transpose,
+    )
     from graphc.custom import contraction, elementwise, primitive
     from graphc.derive.lookup import derivation
     from graphc.errors import (
@@ -55,6 +63,11 @@ if TYPE_CHECKING:
         stop_gradient,
         xlogy,
     )
+    from graphc.pooling import (
+        avg_pool,
+        local_response_norm,
+        max_pool,
+    )
     from graphc.scopes import name_scope
     from graphc.textual import dump, dumps, load, loads
     from graphc.tracing import param, trace
@@ -63,9 +76,9 @@ if TYPE_CHECKING:
 # Where each public name lives. `compile`, `load` and others would be heavy to import up front.
 _HOMES = {
     "ArrayType": "codegen.types",
-    "Dim": "codegen.types",
     "Builder": "graphc.builder",
     "Compiled": "graphc.compiled",
+    "Dim": "codegen.types",
     "Graph": "graphc.graph",
     "GraphAttributeError": "graphc.errors",
     "GraphError": "graphc.errors",
@@ -76,10 +89,17 @@ _HOMES = {
     "Value": "graphc.values",
     "arange": "graphc.nn",
     "at": "graphc.nn",
+    "avg_pool": "graphc.pooling",
     "check_grads": "graphc.inspect.check",
+    "circular_convolution": "graphc.convolution",
     "compile": "graphc.compiled",
     "constant": "graphc.nn",
     "contraction": "graphc.custom",
+    "conv": "graphc.convolution",
+    "conv1d": "graphc.convolution",
+    "conv2d": "graphc.convolution",
+    "conv3d": "graphc.convolution",
+    "conv_transpose": "graphc.convolution",
     "cross_entropy": "graphc.nn",
     "derivation": "graphc.derive.lookup",
     "dump": "graphc.textual",
@@ -92,9 +112,11 @@ _HOMES = {
     "grad": "graphc.autodiff",
     "load": "graphc.textual",
     "loads": "graphc.textual",
+    "local_response_norm": "graphc.pooling",
     "log_sigmoid": "graphc.nn",
     "log_softmax": "graphc.nn",
     "logsumexp": "graphc.nn",
+    "max_pool": "graphc.pooling",
     "name_scope": "graphc.scopes",
     "one_hot": "graphc.nn",
     "param": "graphc.tracing",
@@ -127,10 +149,17 @@ __all__ = [
     "Value",
     "arange",
     "at",
+    "avg_pool",
     "check_grads",
+    "circular_convolution",
     "compile",
     "constant",
     "contraction",
+    "conv",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose",
     "cross_entropy",
     "derivation",
     "dump",
@@ -143,9 +172,11 @@ __all__ = [
     "grad",
     "load",
     "loads",
+    "local_response_norm",
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "max_pool",
     "name_scope",
     "one_hot",
     "param",
