@@ -146,6 +146,8 @@ class Compiled:
         assert generated.program is not None
         lines = {str(line): tag for line, tag in generated.source_map.items()}
         callables = sorted(generated.program.callables)
+        # A Program of a hundred thousand statements is not kept for what may never be asked.
+        self._generated = None
         facts = {"lines": lines, "callables": callables}
         entry = Entry(generated.source, generated.constants, facts)
         self._cache.put(self._key, entry)
@@ -155,8 +157,6 @@ class Compiled:
         """The user's own primitives and named tuples that the source calls by name."""
         if not entry.facts["callables"]:
             return {}
-        if self._generated is not None and self._generated.program is not None:
-            return self._generated.program.callables
         return _user_callables(self.graph, entry.facts["callables"])
 
     def _bind(self, module: ModuleType) -> None:
@@ -233,7 +233,8 @@ class Compiled:
         if own:
             raise GraphTypeError(
                 located(
-                    f"export: {own[0]} is a primitive of yours; an exported file cannot hold its code"
+                    f"export: {own[0]} is a primitive of yours; "
+                    "an exported file cannot hold its code"
                 )
             )
         write(self._plan(), self._stable, self._options, os.fspath(path), origins)

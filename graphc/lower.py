@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from codegen.expr import Apply, Expr, Extent, Number, Symbol, replace_symbols
+from codegen.expr import Apply, Expr, Extent, Number
 from codegen.program import (
     Broadcast,
     Call,
@@ -33,7 +33,7 @@ from codegen.program import (
 from graphc import nodes
 from graphc.errors import GraphTypeError, located
 from graphc.ir import Node
-from graphc.lower_body import emitted, expression_dtype, mapped_body
+from graphc.lower_body import argument, instantiated, mapped_body
 from graphc.ops import kinds
 from graphc.ops.elementwise import TABLE
 from graphc.types import ArrayType, Size, array_type, broadcast
@@ -82,6 +82,7 @@ class Body:
         self.notes = notes
         self.tags = tags
         self._uses: dict[Node, int] = {}
+        self._sums: set[Node] = set()  # sums of places alone
         self._merged: set[Node] = set()
         self._saved: dict[Node, Var] = {}
         self._backward: dict[Node, list[Var]] = {}
@@ -170,9 +171,8 @@ class Body:
     # -- elementwise -----------------------------------------------------------------------------
 
     def _elementwise(self, node: Node) -> None:
-        places = self._places(node)
-        if places is not None:
-            self._write_places(node, places)
+        if node in self._sums:
+            self._write_places(node)
             return
         op = node.op
         assert isinstance(op, kinds.Elementwise)
@@ -182,41 +182,34 @@ class Body:
             ]
         else:
             operands = list(node.inputs)
-        expr, args = self._expression(emitted(op), op, node, operands)
+        expr, args = self._expression(op, node, operands)
         out = self.vars[node] = self._out(node)
         self._add(Map(out, expr, tuple(args)), node)
 
     def _expression(
-        self, expr: Expr, op: kinds.Elementwise, node: Node, operands: Sequence[Node]
+        self, op: kinds.Elementwise, node: Node, operands: Sequence[Node]
     ) -> tuple[Expr, list[Var]]:
         """The op's expression over numbered Vars, numbers and sizes put in as they are."""
         shape = node.type.shape
-        leaves: dict[str, Expr] = {}
+        leaves: list[Expr] = []
         args: list[Var] = []
-        numbers: dict[Var, Expr] = {}
-        dtypes: dict[str, str] = {}
-        for name, operand in zip(op.args, operands, strict=True):
+        for operand in operands:
             inner = self._unbroadcast(operand, operands, shape)
             if _is_inline(inner):
-                leaves[name] = self._number(inner)
+                number = self._number(inner)
                 if not any(
                     not _is_inline(other) and other.type.dtype == operand.type.dtype
                     for other in operands[op.condition :]
                 ):
-                    leaves[name] = self._converted(leaves[name], operand.type.dtype)
+                    number = self._converted(number, operand.type.dtype)
+                leaves.append(number)
                 continue
             var = self.var(inner)
-            symbol = numbers.get(var)
-            if symbol is None:
-                symbol = numbers[var] = Symbol(str(len(args)))
-                dtypes[str(len(args))] = var.type.dtype
+            if var not in args:
                 args.append(var)
-            leaves[name] = symbol
-        made = replace_symbols(expr, leaves)
-        found = expression_dtype(made, dtypes)
-        if found != node.type.dtype and not (found == "float?" and node.type.dtype == "f64"):
-            made = Apply(node.type.dtype, (made,))
-        return made, args
+            leaves.append(argument(args.index(var)))
+        dtypes = tuple([var.type.dtype for var in args])
+        return instantiated(op, tuple(leaves), dtypes, node.type.dtype), args
 
     def _unbroadcast(self, operand: Node, operands: Sequence[Node], shape: Any) -> Node:
         """What a repeated operand repeats, where the others alone give the result's shape."""
@@ -232,35 +225,36 @@ class Body:
 
     def _find_merged(self, order: Sequence[Node]) -> None:
         """Places that are written straight into the sum they are added to."""
+        # Operands first, so that a long sum is looked at once, not once a term.
+        for node in order:
+            if node.op is TABLE["add"] and all(self._is_part(x, node) for x in node.inputs):
+                self._sums.add(node)
         for node in reversed(order):
-            if node in self._merged:
-                continue
-            places = self._places(node)
-            if places is not None:
-                self._merged.update(places[1])
+            if node in self._sums and node not in self._merged:
+                self._merged.update(self._places(node)[1])
 
-    def _places(self, node: Node) -> tuple[list[Node], list[Node]] | None:
+    def _is_part(self, x: Node, node: Node) -> bool:
+        """Whether an operand of a sum is a place, or a sum of places, and nothing else needs it."""
+        if self._uses.get(x, 0) != 1 or x.name or x.type.shape != node.type.shape:
+            return False
+        return isinstance(x.params, kinds.Place) or x in self._sums
+
+    def _places(self, node: Node) -> tuple[list[Node], list[Node]]:
         """The places a sum consists of, and the nodes that need no statement of their own then."""
-        if node.op is not TABLE["add"]:
-            return None
         places: list[Node] = []
         inner: list[Node] = []
         stack = list(reversed(node.inputs))
         while stack:
             x = stack.pop()
-            single = self._uses.get(x, 0) == 1 and not x.name
-            if single and isinstance(x.params, kinds.Place) and x.type.shape == node.type.shape:
-                places.append(x)
-                inner.append(x)
-            elif single and x.op is TABLE["add"]:
-                inner.append(x)
+            inner.append(x)
+            if x in self._sums:
                 stack.extend(reversed(x.inputs))
             else:
-                return None
+                places.append(x)
         return places, inner
 
-    def _write_places(self, node: Node, found: tuple[list[Node], list[Node]]) -> None:
-        places, _ = found
+    def _write_places(self, node: Node) -> None:
+        places, _ = self._places(node)
         regions = tuple(_place(x).region for x in places)
         parts = tuple(self.var(x.inputs[0]) for x in places)
         out = self.vars[node] = self._out(node)

@@ -35,6 +35,40 @@ def emitted(op: Elementwise) -> Expr:
     return formula.parse(text, op.args)
 
 
+@lru_cache(maxsize=256)
+def argument(position: int) -> Symbol:
+    """The symbol of a Map's argument; one object each, since large graphs have few kinds of Map."""
+    return Symbol(str(position))
+
+
+def instantiated(
+    op: Elementwise, leaves: tuple[Expr, ...], dtypes: tuple[str, ...], out: str
+) -> Expr:
+    """The op's expression at these leaves, in dtype `out`; dtypes are those of the arguments."""
+    return _instantiated(op.name, op.formula, op.definition, op.args, leaves, dtypes, out)
+
+
+@lru_cache(maxsize=4096)
+def _instantiated(
+    name: str,
+    formula_text: str,
+    definition: str,
+    names: tuple[str, ...],
+    leaves: tuple[Expr, ...],
+    dtypes: tuple[str, ...],
+    out: str,
+) -> Expr:
+    op = Elementwise(name, names, formula_text, definition)
+    table_op = TABLE.get(name)
+    if table_op is not None and table_op.formula == formula_text:
+        op = table_op
+    made = replace_symbols(emitted(op), dict(zip(names, leaves, strict=True)))
+    found = expression_dtype(made, {str(k): dtype for k, dtype in enumerate(dtypes)})
+    if found != out and not (found == "float?" and out == "f64"):
+        made = Apply(out, (made,))
+    return made
+
+
 def expression_dtype(expr: Expr, dtypes: Mapping[str, str]) -> str:
     """The dtype NumPy gives the expression; weak ones end in `?`."""
     match expr:
