@@ -185,7 +185,7 @@ def embedding(rows: int, width: int, tokens: int) -> Case:
         "index": np.random.default_rng(2).integers(0, rows, tokens),
         "c": random(tokens, width, seed=3, dtype="f32"),
     }
-    peers = {peer: model for peer in ("jax", "torch", "autograd")}
+    peers = dict.fromkeys(("jax", "torch", "autograd"), model)
     return Case(model, hand, ("table",), arguments, peers, 1e-3)
 
 

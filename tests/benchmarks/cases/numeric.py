@@ -62,8 +62,11 @@ def _random_formula(nodes):
     rng = np.random.default_rng(7)
     kinds, picks = [], []
     for node in range(nodes):
-        kinds.append(("add", "multiply", "tanh", "sin")[node % 4])
-        picks.append((node + 9, int(rng.integers(max(0, node - 40), node + 9))))
+        # The first twenty nodes take up the inputs, one after another.
+        early = node < 20
+        kinds.append(("add", "multiply", "tanh", "sin")[node % 2 if early else node % 4])
+        other = node % 10 if early else rng.integers(max(0, node - 40), node + 9)
+        picks.append((node + 9, int(other)))
     return kinds, picks
 
 
@@ -132,7 +135,7 @@ def rosenbrock(n: int) -> Case:
         small if n == 2 else hand,
         ("x",),
         {"x": random(n, seed=1)},
-        {peer: model for peer in ("jax", "torch", "autograd")},
+        dict.fromkeys(("jax", "torch", "autograd"), model),
     )
 
 
