@@ -24,6 +24,7 @@ from codegen.plan.naming import name_values
 from codegen.plan.schedule import schedule
 from codegen.plan.steps import Apply, scales
 from codegen.plan.strength import strengthen
+from codegen.plan.sums import simplify_sums
 from codegen.plan.uses import uses
 from codegen.printers import MathPrinter, Printer, dtype_text
 from codegen.program import Function, Options, Program, Tree, Var
@@ -33,6 +34,9 @@ from codegen.types import Size, size_names, size_text
 
 # Rewriting neighbours may bring new neighbours together, but not for long.
 _ROUNDS = 3
+# A longer function of scalars has its NumPy body alone: its text twice, for Python floats and for
+# where they raise, would take more memory to compile than all the rest.
+SCALAR_STEPS = 20_000
 
 
 @dataclass(slots=True)
@@ -105,13 +109,14 @@ def plan_function(
     results = [known[var] for var in leaves(function.result)]
     read = uses(sheet, results)
     for _ in range(_ROUNDS):
-        if not strengthen(sheet, read):
+        if not strengthen(sheet, read) | simplify_sums(sheet, read):
             break
         read = uses(sheet, results)
     scale = scales(sheet.values, dict(options.sizes))
     schedule(sheet, read, scale)
     parameters = [var for param in function.params for var in leaves(param.value)]
-    scalar_mode = scalar_only(sheet, [known[var] for var in parameters] + results)
+    small = len(sheet.steps) <= SCALAR_STEPS
+    scalar_mode = small and scalar_only(sheet, [known[var] for var in parameters] + results)
     inline = inline_values(sheet, read, scale, scalar_mode)
     places = buffers(sheet, read, inline, scale, frozenset(program.callables))
     scope = Names(module.taken)
