@@ -259,8 +259,9 @@ class Emitter:
             self._assign(step, name, joined)
             return
         self._assign(step, name, filled(printer, step.out, step.fill, step.exhaustive))
-        operator = "+=" if step.add else "="
-        for region, part in zip(step.regions, step.operands, strict=True):
+        for at, (region, part) in enumerate(zip(step.regions, step.operands, strict=True)):
+            # What is added first is added to zeros.
+            operator = "+=" if step.add and (at or step.fill != 0) else "="
             target = f"{name}[{subscript(printer, region)}]"
             value = printer.operand(part)
             self.sources.append(Assign(target, value, operator, tag=step.tag))

@@ -145,6 +145,11 @@ class Printer:
     def call(self, function: Function, step: Apply, extra: str = "") -> str:
         """The function by its dotted name."""
         arguments = [self.argument(step, position) for position in range(len(step.operands))]
+        if step.out.dtype == "f32" and function.numpy.startswith("scipy."):
+            # SciPy's functions take a Python number for a double.
+            for at, operand in enumerate(step.operands):
+                if not isinstance(operand, Value):
+                    arguments[at] = f"np.float32({arguments[at]})"
         if extra:
             arguments.append(extra)
         return f"{self.function(function)}({', '.join(arguments)})"

@@ -10,7 +10,6 @@ that loses nothing. Association is kept.
 
 from __future__ import annotations
 
-import math
 from typing import Union
 
 import numpy as np
@@ -113,7 +112,8 @@ class _Book:
             refs, dtypes = (refs[0], chosen, refs[2]), (dtypes[0], dtype, dtypes[2])
         # A literal beside floats reads as a float; it is weak, so this changes no dtype.
         if floating(promote(dtypes[1:] if function == "where" else dtypes)):
-            refs = tuple(_as_float(ref) for ref in refs)
+            single = promote(dtypes[1:] if function == "where" else dtypes) == "f32"
+            refs = tuple(_as_float(ref, single) for ref in refs)
         key = (function, *map(_identity, refs))
         if key not in self._known:
             self.instructions.append(Instruction(function, refs, dtype))
@@ -195,17 +195,23 @@ def _identity(ref: Ref) -> object:
     return repr(ref.value) if isinstance(ref, Number) else ref
 
 
-def _as_float(ref: Ref) -> Ref:
-    if isinstance(ref, Number) and not isinstance(ref.value, float):
-        return Number(float(ref.value))
-    return ref
+def _as_float(ref: Ref, single: bool) -> Ref:
+    """A literal as a float: beside single precision, the shortest that rounds to the same."""
+    if not isinstance(ref, Number):
+        return ref
+    if single:
+        with np.errstate(over="ignore"):
+            return Number(float(str(np.float32(ref.value))))
+    return ref if isinstance(ref.value, float) else Number(float(ref.value))
 
 
 def _fold(function: str, values: list[bool | int | float]) -> Number:
     """The function of literals, as NumPy (in f64) has it."""
     spelled = FUNCTIONS[function].numpy
     if spelled.startswith("scipy."):
-        return Number(float(getattr(math, function)(*values)))
+        import scipy.special
+
+        return Number(float(getattr(scipy.special, spelled.rpartition(".")[2])(*values)))
     with np.errstate(all="ignore"):
         result = getattr(np, spelled.removeprefix("np."))(*values)
     return Number(result.item())

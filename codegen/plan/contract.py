@@ -22,7 +22,6 @@ from codegen.plan.steps import (
     Invoke,
     Look,
     Operand,
-    Product,
     Same,
     Sheet,
     Value,
@@ -220,10 +219,10 @@ def _inner(
     out = sheet.value(dtype, tuple(extents[name] for name in names))
     if not batch:
         y = transpose(sheet, b.value, tuple(b.names.index(name) for name in a.names))
-        if len(summed) == 1:
-            step: Product | Invoke | Einsum = Product(out, (a.value, y), sheet.note, sheet.tag)
-        else:
-            step = Invoke(out, (a.value, y), sheet.note, sheet.tag, "np.vdot", (), (out,))
+        function = "np.dot" if len(summed) == 1 else "np.vdot"
+        step: Invoke | Einsum = Invoke(
+            out, (a.value, y), sheet.note, sheet.tag, function, (), (out,)
+        )
         return Factor(sheet.add(step), names)
     if len(summed) == 1 and a.names == b.names == (*names, summed[0]):
         step = Invoke(out, (a.value, b.value), sheet.note, sheet.tag, "np.vecdot", (), (out,))

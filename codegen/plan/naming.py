@@ -8,6 +8,7 @@ Any other is called by what it is: `exp_x`, `x_times_y`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from codegen.expr import Extent, Number
 from codegen.names import Names
@@ -16,6 +17,7 @@ from codegen.plan.steps import (
     Apply,
     Assemble,
     Fold,
+    Index,
     Invoke,
     Look,
     Operand,
@@ -28,6 +30,7 @@ from codegen.plan.steps import (
     outs_of,
 )
 from codegen.plan.uses import Uses
+from codegen.program import Broadcast, Diagonal, Reshape, Transpose
 
 _BINARY = {
     "add": "plus",
@@ -36,6 +39,14 @@ _BINARY = {
     "divide": "over",
 }
 _CHANGED = {"add": "shifted", "subtract": "shifted", "multiply": "scaled", "divide": "scaled"}
+_LOOKS: Mapping[type, str] = {
+    Window: "windows",
+    Index: "slice",
+    Reshape: "reshaped",
+    Transpose: "turned",
+    Diagonal: "diagonal",
+    Broadcast: "repeated",
+}
 # How far downstream a name is looked for that says what an unnamed value is part of.
 _HOPS = 8
 _LONGEST = 20
@@ -109,6 +120,9 @@ def _labels(sheet: Sheet, uses: Uses, inline: list[bool], buffers: Buffers) -> l
                 changed = isinstance(step, Apply) and step.function.name in _CHANGED
                 label[index] = before if before is not None and changed else out
             else:
+                if before is not None and before.keep:
+                    # A user's name goes on meaning what the user gave it to.
+                    before = None
                 label[index] = ahead[index] or before or out
     return label
 
@@ -133,8 +147,9 @@ def _by_operands(step: Step, names: list[str]) -> str:
     """What the value is, in terms of its operands; empty where these have no names."""
     operands = [names[o.index] if isinstance(o, Value) else "" for o in step.operands]
     first = operands[0] if operands else ""
-    if isinstance(step, Look) and isinstance(step.kind, Window):
-        return f"{first.removesuffix('_padded')}_windows"
+    if isinstance(step, Look):
+        word = _LOOKS.get(type(step.kind))
+        return f"{first.removesuffix('_padded')}_{word}" if word and first else ""
     if isinstance(step, Invoke):
         name = step.function.rpartition(".")[2]
         return "index" if name == "arange" else f"{name}_{first}" if first else name

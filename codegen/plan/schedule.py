@@ -13,6 +13,45 @@ _READERS = 4
 
 
 def schedule(sheet: Sheet, uses: Uses, scale: list[int]) -> None:
+    """Reorders the steps in place. Operands still come before their readers."""
+    _sink(sheet, uses)
+    _hoist(sheet, uses, scale)
+
+
+def _sink(sheet: Sheet, uses: Uses) -> None:
+    """Moves a step down to its only reader, past steps of another note, if both have one note: the
+    comment is then written once."""
+    moved: dict[Step, list[Step]] = {}
+    following = ""
+    gone: set[Step] = set()
+    for step in reversed(sheet.steps):
+        readers = uses.readers[step.out.index]
+        lone = len(readers) == 1 and not uses.returned[step.out.index]
+        far = lone and step.note != "" and step.note != following
+        if far and isinstance(step, Apply | Look) and readers[0].note == step.note:
+            moved.setdefault(readers[0], []).append(step)
+            gone.add(step)
+            continue
+        following = step.note
+    if not moved:
+        return
+    steps: list[Step] = []
+    for step in sheet.steps:
+        if step in gone:
+            continue
+        # What sank to this step comes first, and before it what sank to that.
+        stack = [step]
+        block: list[Step] = []
+        while stack:
+            top = stack.pop()
+            block.append(top)
+            stack.extend(reversed(moved.get(top, ())))
+        block.reverse()
+        steps.extend(block)
+    sheet.steps = steps
+
+
+def _hoist(sheet: Sheet, uses: Uses, scale: list[int]) -> None:
     """Moves sums and selections of a large value up before the one step that could work in its
     place. Steps move within their group of one note only, so that comments stay where they are."""
     position = {step: at for at, step in enumerate(sheet.steps)}

@@ -4,10 +4,15 @@ d * (1 / b)      -> d / b          one rounding fewer
 d * (-p)         -> -(d * p)
 a + (-q)         -> a - q          exact, also for zeros, infinities and NaN
 a - (-q)         -> a + q
+-(c * x)         -> (-c) * x
+2 * (c * x)      -> (2 c) * x      for powers of 2, which round nothing
+(-a) * (c * b)   -> a * (-c * b)
 f(broadcast(x))  -> f(x)           where f broadcasts by itself
 """
 
 from __future__ import annotations
+
+import math
 
 from codegen.expr import FUNCTIONS, Number
 from codegen.infer import floating, weak
@@ -16,7 +21,7 @@ from codegen.plan.steps import Apply, Look, Operand, Sheet, Step, Value
 from codegen.plan.uses import Uses
 from codegen.program import Broadcast
 
-_ARITHMETIC = frozenset({"multiply", "add", "subtract"})
+_ARITHMETIC = frozenset({"multiply", "add", "subtract", "negative"})
 
 
 def strengthen(sheet: Sheet, uses: Uses) -> bool:
@@ -30,7 +35,11 @@ def strengthen(sheet: Sheet, uses: Uses) -> bool:
                     changed |= _drop_broadcasts(step)
                     break
             if step.function.name in _ARITHMETIC and floating(step.out.dtype):
-                changed |= _negate_later(sheet, step, uses, steps) or _arithmetic(step, uses)
+                changed |= (
+                    _literals(step, uses)
+                    or _negate_later(sheet, step, uses, steps)
+                    or _arithmetic(step, uses)
+                )
         steps.append(step)
     sheet.steps = steps
     return changed
@@ -74,6 +83,52 @@ def _lone(operand: Operand, uses: Uses, function: str, like: Value) -> Apply | N
     return step
 
 
+def _scaled(operand: Operand, uses: Uses, like: Value) -> tuple[Operand, float] | None:
+    """(x, c) of a lone operand c * x."""
+    step = _lone(operand, uses, "multiply", like)
+    if step is None or step.out.dtype != like.dtype:
+        return None
+    a, b = step.operands
+    for this, other in ((a, b), (b, a)):
+        if isinstance(other, Number) and isinstance(this, Value) and this.dtype == like.dtype:
+            return this, float(other.value)
+    return None
+
+
+def _literals(step: Apply, uses: Uses) -> bool:
+    """Literal factors of neighbouring steps as one, where that rounds nothing."""
+    name, operands = step.function.name, step.operands
+    if name == "negative":
+        found = _scaled(operands[0], uses, step.out)
+        if found is not None:
+            _replace(step, "multiply", (found[0], Number(-found[1])))
+        return found is not None
+    if name != "multiply":
+        return False
+    for this, other in (operands, operands[::-1]):
+        found = _scaled(this, uses, step.out)
+        if found is None:
+            continue
+        x, factor = found
+        if isinstance(other, Number):
+            value = float(other.value)
+            if _is_power_of_two(factor) or _is_power_of_two(value):
+                _replace(step, "multiply", (x, Number(factor * value)))
+                return True
+            continue
+        negated = _lone(other, uses, "negative", step.out)
+        if negated is not None and isinstance(this, Value) and isinstance(this.step, Apply):
+            _replace(this.step, "multiply", (x, Number(-factor)))
+            _replace(step, "multiply", (negated.operands[0], this))
+            return True
+    return False
+
+
+def _is_power_of_two(value: float) -> bool:
+    """Whether a product with the value rounds nothing, nor loses digits to underflow."""
+    return 1.0 <= abs(value) < 2.0**100 and abs(math.frexp(value)[0]) == 0.5
+
+
 def _negate_later(sheet: Sheet, step: Apply, uses: Uses, before: list[Step]) -> bool:
     """d * (-p) as -(d * p), so that a sum that it goes into becomes a difference."""
     if step.function.name != "multiply" or uses.returned[step.out.index]:
@@ -99,8 +154,10 @@ def _negate_later(sheet: Sheet, step: Apply, uses: Uses, before: list[Step]) -> 
 
 
 def _arithmetic(step: Apply, uses: Uses) -> bool:
-    a, b = step.operands
     name = step.function.name
+    if name == "negative":
+        return False
+    a, b = step.operands
     if name == "multiply":
         for this, other in ((a, b), (b, a)):
             inverse = _lone(other, uses, "divide", step.out)

@@ -6,11 +6,11 @@ The oracle of the emitted code. It fuses nothing, reuses nothing, and loops over
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from codegen.expr import FUNCTIONS, Expr, Extent, Number, Symbol
 from codegen.program import (
@@ -102,7 +102,7 @@ def ufunc(name: str) -> Callable[..., Array]:
     """The NumPy function of an entry of FUNCTIONS."""
     spelled = FUNCTIONS[name].numpy
     if spelled.startswith("scipy."):
-        return np.vectorize(getattr(math, name), otypes=[np.float64])
+        return getattr(scipy.special, spelled.rpartition(".")[2])
     return getattr(np, spelled.removeprefix("np."))
 
 

@@ -28,10 +28,11 @@ CONDITIONS = [True, False]
 # Functions of conditions; where the value of the operand is a number, the others take numbers.
 BOOLEAN = {"logical_and", "logical_or", "logical_xor", "logical_not"}
 SKIPPED = {"f32", "i32", "i64"}
-# NumPy's own vector code is off by this many units in the last place, or the C library is.
+# NumPy's own vector code is off by this many units in the last place, or the C library is; SciPy's
+# erfc by 23, at 17.3.
 ULPS = {"power": 1, "tan": 2, "tanh": 2, "sinh": 2, "cosh": 2, "arctanh": 2, "arcsinh": 2,
         "arccosh": 2, "arcsin": 2, "arccos": 2, "cbrt": 2, "exp2": 1, "expm1": 2, "log1p": 2,
-        "erf": 2, "erfc": 2}  # fmt: skip
+        "erf": 2, "erfc": 30}  # fmt: skip
 
 
 def ulps(a: float, b: float) -> float:
