@@ -12,6 +12,7 @@ from codegen.arrays import (
     strided,
     subscript,
 )
+from codegen.comments import without_echoes
 from codegen.names import Names
 from codegen.plan.buffers import Buffers
 from codegen.plan.steps import (
@@ -86,7 +87,7 @@ class Emitter:
                 continue
             self._comment(step)
             self._statement(step)
-        return self.sources
+        return without_echoes(self.sources)
 
     # -- comments ----------------------------------------------------------------------------------
 
@@ -112,6 +113,10 @@ class Emitter:
         notes = self._inherited(step)
         if step.note:
             notes = (*notes, step.note)
+        if not notes and self._note:
+            # What follows is no part of the group above.
+            self.sources.append(Blank())
+            self._note = ""
         new = [note for note in dict.fromkeys(notes) if note != self._note]
         if not new:
             return

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from codegen.expr import FUNCTIONS, Apply, Expr
+from graphc import formula
 from graphc.inspect.shown import number
 from graphc.ir import Node
 from graphc.ops.elementwise import TABLE
@@ -17,6 +19,7 @@ from graphc.ops.kinds import Elementwise
 from graphc.textual.spell import Speller, Spelt, plain_size
 
 WIDTH = 72
+LONGEST = 160  # two lines: what is longer, code says better
 _SPELLER = Speller(False, lambda op: op.name, plain_size)
 _ELLIPSIS = Spelt("...")
 
@@ -34,7 +37,7 @@ def notes(
             continue
         text = _SPELLER.formula(node, [_operand(x, spelt) for x in node.inputs])
         formulas[node] = text.text
-        spelt[node] = text if len(text.text) <= WIDTH else _ELLIPSIS
+        spelt[node] = text if len(text.text) <= LONGEST else _ELLIPSIS
     remarks = _remarks(order, heads, backward)
     result: dict[Node, str] = {}
     for node in order:
@@ -46,7 +49,8 @@ def notes(
             continue
         name = head.name or names.get(head, "")
         formula = formulas.get(head, "")
-        if name and formula and len(name) + 3 + len(formula) <= WIDTH + 8:
+        short = len(name) + 3 + len(formula) <= LONGEST
+        if name and formula and short and "..." not in formula:
             result[node] = f"{name} = {formula}"
     return result
 
@@ -98,7 +102,17 @@ def _partial(op: Elementwise) -> str:
         return ""
     name, by = found.groups()
     primal = TABLE.get(name)
+    if primal is not None and _is_arithmetic(formula.parse(primal.formula, primal.args)):
+        return ""  # everybody knows them
     call = f"{name}({', '.join(primal.args if primal else op.args)})"
     output = op.args[-1] if op.args and op.args[-1] not in (primal.args if primal else ()) else ""
     text = f"d {call}/d{by} = {op.formula}" + (f", {output} = {call}" if output else "")
     return text if len(text) <= WIDTH + 8 else f"d {call}/d{by}"
+
+
+def _is_arithmetic(expr: Expr) -> bool:
+    """Whether the expression consists of operators alone."""
+    if not isinstance(expr, Apply):
+        return True
+    operator = FUNCTIONS[expr.function].infix is not None
+    return operator and all(_is_arithmetic(arg) for arg in expr.args)

@@ -35,7 +35,6 @@ def value_and_grad(x, y, W1, b1, W2, b2):
     # h = relu(x @ W1 + b1)
     h = np.maximum(x @ W1 + b1, 0.0)  # f64[16, 32]
 
-    # scores = h @ W2 + b2
     scores = h @ W2 + b2  # f64[16, 10]
 
     # loss = mean(logsumexp(scores) - scores[y])

@@ -31,6 +31,7 @@ def value_and_grad(w0, x0, w1, x1, w2):
 
         # d sigmoid(u) / du = f (1 - f)
         d_u = f * (1.0 - f)
+
         d_w0 = d_u * x0
         d_x0 = d_u * w0
         d_w1 = d_u * x1
@@ -53,6 +54,7 @@ def _value_and_grad_numpy(w0, x0, w1, x1, w2):
 
     # d sigmoid(u) / du = f (1 - f)
     d_u = f * (1.0 - f)
+
     d_w0 = d_u * x0
     d_x0 = d_u * w0
     d_w1 = d_u * x1
