@@ -27,7 +27,7 @@ def _sink(sheet: Sheet, uses: Uses) -> None:
     for step in reversed(sheet.steps):
         readers = uses.readers[step.out.index]
         lone = len(readers) == 1 and not uses.returned[step.out.index]
-        far = lone and step.note != "" and step.note != following
+        far = lone and step.note != following
         if far and isinstance(step, Apply | Look) and readers[0].note == step.note:
             moved.setdefault(readers[0], []).append(step)
             gone.add(step)
