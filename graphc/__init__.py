@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from graphc.graph import Graph
     from graphc.inspect.check import check_grads
+    from graphc.linear import expm, solve_triangular
     from graphc.nn import (
         arange,
         at,
@@ -108,6 +109,7 @@ _HOMES = {
     "elu": "graphc.nn",
     "erf": "graphc.nn",
     "erfc": "graphc.nn",
+    "expm": "graphc.linear",
     "gelu": "graphc.nn",
     "grad": "graphc.autodiff",
     "load": "graphc.textual",
@@ -127,6 +129,7 @@ _HOMES = {
     "size": "graphc.nn",
     "softmax": "graphc.nn",
     "softplus": "graphc.nn",
+    "solve_triangular": "graphc.linear",
     "stop_gradient": "graphc.nn",
     "trace": "graphc.tracing",
     "value_and_grad": "graphc.autodiff",
@@ -168,6 +171,7 @@ __all__ = [
     "elu",
     "erf",
     "erfc",
+    "expm",
     "gelu",
     "grad",
     "load",
@@ -187,6 +191,7 @@ __all__ = [
     "size",
     "softmax",
     "softplus",
+    "solve_triangular",
     "stop_gradient",
     "trace",
     "value_and_grad",

@@ -37,8 +37,9 @@ from graphc.autodiff import Wrt, joint, leaves, resolve_wrt, scalar_output
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Container, Node
 from graphc.lower import Body, Constants
+from graphc.matrices import siblings
 from graphc.notes import notes
-from graphc.ops.kinds import Elementwise, PrimitiveCall, RangeParams, SizeParams
+from graphc.ops.kinds import Elementwise, LinAlgParams, PrimitiveCall, RangeParams, SizeParams
 from graphc.order import reachable
 from graphc.rewrite import simplify, stabilise
 from graphc.types import ArrayType, Size, same_size, size_names, size_text
@@ -367,11 +368,15 @@ def _argument(container: Container, parts: Mapping[str, Leaf]) -> Place:
 def _forward_side(
     values: Iterable[Node], inputs: Sequence[Node], gradients: Iterable[Node]
 ) -> set[Node]:
-    """What `forward` computes anyway, and what a primitive saves while it does."""
+    """What `forward` computes anyway, what a primitive saves while it does, and the other results
+    of a decomposition."""
     side = {*reachable(values), *inputs}
+    decomposed = {siblings(node) for node in side if isinstance(node.params, LinAlgParams)}
     for node in reachable(gradients):
         saved = isinstance(node.params, PrimitiveCall) and node.params.part == "saved"
         if saved and node.inputs[0] in side:
+            side.add(node)
+        if isinstance(node.params, LinAlgParams) and siblings(node) in decomposed:
             side.add(node)
     return side
 

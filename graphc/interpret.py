@@ -13,6 +13,7 @@ function of the reals (log of a negative number) stays NaN.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ from graphc.ops.kinds import (
     Scatter,
     SizeParams,
 )
+from graphc.ops.linalg import SOLVE_LOWER, SOLVE_UPPER
 from graphc.scalars import REDUCTIONS, evaluate_expr, known
 from graphc.summation import einstein
 from graphc.types import DTYPES, FLOATING, Dim, Shape, Size, dtype_name, size_text, substitute
@@ -290,8 +292,7 @@ def _kind(
     if isinstance(op, Scatter) and isinstance(params, Indexing):
         return _scatter(params, args[0], args[1], args[2:])
     if isinstance(op, LinAlg) and isinstance(params, LinAlgParams):
-        result = getattr(np.linalg, op.name)(*args, **dict(params.options))
-        return result[params.result] if isinstance(result, tuple) else result
+        return _linalg(op, params.result, args)
     raise GraphTypeError(located(f"{op.name}: {node!r} cannot be evaluated with params {params!r}"))
 
 
@@ -336,6 +337,18 @@ def _arg(name: str, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     flat = x.real.transpose(rest + axes).reshape((*(x.shape[axis] for axis in rest), -1))
     found: Array = np.asarray((np.argmax if name == "argmax" else np.argmin)(flat, axis=-1))
     return np.expand_dims(found, axes) if keepdims else found
+
+
+def _linalg(op: LinAlg, result: int, args: Sequence[Array]) -> Any:
+    """One result of a matrix function, each time computed afresh."""
+    # LAPACK has no more than double.
+    operands = [x.astype(np.float64) if x.dtype == np.longdouble else x for x in args]
+    if op in (SOLVE_LOWER, SOLVE_UPPER):
+        operands[0] = (np.tril if op == SOLVE_LOWER else np.triu)(operands[0])
+    path = op.function.split(".")
+    function = getattr(import_module(".".join(path[:-1]).replace("np", "numpy")), path[-1])
+    found = function(*operands, **dict(op.keywords))
+    return found[result] if isinstance(found, tuple) else found
 
 
 def _layout(node: Node, args: Sequence[Array], sizes: Sizes) -> Array:

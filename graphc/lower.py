@@ -34,6 +34,8 @@ from graphc import nodes
 from graphc.errors import GraphTypeError, located
 from graphc.ir import Node
 from graphc.lower_body import argument, instantiated, mapped_body
+from graphc.lower_linalg import decomposition, triangle, used_results
+from graphc.matrices import result_types, siblings
 from graphc.ops import kinds
 from graphc.ops.elementwise import TABLE
 from graphc.types import ArrayType, Size, array_type, broadcast
@@ -86,6 +88,8 @@ class Body:
         self._merged: set[Node] = set()
         self._saved: dict[Node, Var] = {}
         self._backward: dict[Node, list[Var]] = {}
+        self._results: dict[object, dict[int, Var]] = {}  # of decompositions, by their keys
+        self._used_results: Mapping[object, set[int]] = {}
 
     def lower(self, order: Sequence[Node], wanted: Iterable[Node]) -> None:
         """Statements for `order` (operands first); `wanted` are the nodes whose Vars are needed."""
@@ -96,6 +100,7 @@ class Body:
         for node in keep:
             self._uses[node] = self._uses.get(node, 0) + 1
         self._find_merged(order)
+        self._used_results = used_results(node for node in order if node not in self.vars)
         for node in order:
             if node not in self.vars and node not in self._merged and not _is_deferred(node):
                 self._node(node)
@@ -161,6 +166,8 @@ class Body:
                 self._gather(node)
             case kinds.Scatter():
                 self._scatter(node)
+            case kinds.LinAlg():
+                self._linalg(node)
             case kinds.Primitive():
                 self._primitive(node)
             case kinds.Leaf() if isinstance(node.params, kinds.RangeParams):
@@ -338,6 +345,33 @@ class Body:
         self._add(Map(count, Extent(params.size), ()), node)
         out = self.vars[node] = self._out(node)
         self._add(Call((out,), "np.arange", (count,)), node)
+
+    def _linalg(self, node: Node) -> None:
+        """One call for all results of a decomposition, made where the first is needed."""
+        op, params = node.op, node.params
+        assert isinstance(op, kinds.LinAlg)
+        assert isinstance(params, kinds.LinAlgParams)
+        key = siblings(node)
+        outs = self._results.get(key)
+        if outs is None:
+            call = decomposition(op, self._used_results[key])
+            args = [self.var(x) for x in node.inputs]
+            only = triangle(node)
+            if only:
+                part = Var("", node.inputs[0].type)
+                self._add(Call((part,), only, (args[0],)), node)
+                args[0] = part
+            types = result_types(op, node.inputs)
+            opaque = array_type("opaque", ())
+            made = [Var("", types[k] if k >= 0 else opaque) for k in call.results]
+            self._add(Call(tuple(made), call.function, tuple(args), call.keywords), node)
+            outs = self._results[key] = dict(zip(call.results, made, strict=True))
+        out = outs[params.result]
+        if node.name and not out.name:
+            out.name, out.keep_name = node.name, True
+        elif not out.name:
+            out.name = op.results[params.result]
+        self.vars[node] = out
 
     def _primitive(self, node: Node) -> None:
         op, params = node.op, node.params

@@ -38,6 +38,8 @@ def wrap(result: Any, name: str = "") -> Any:
     """What a dispatched function returns: its nodes as Values, in the same lists and tuples."""
     if isinstance(result, Node):
         return finish(result, name)
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return type(result)(*map(wrap, result))
     if isinstance(result, list | tuple):
         return type(result)(wrap(item) for item in result)
     return result

@@ -13,8 +13,9 @@ from typing import Any
 
 from codegen.expr import symbols
 from codegen.program import Affine, Broadcast, Diagonal, Reshape, Slice, Transpose
-from graphc.errors import GraphTypeError, GraphValueError
+from graphc.errors import GraphError, GraphTypeError, GraphValueError
 from graphc.ir import Container, Graph, Node
+from graphc.matrices import result_types
 from graphc.ops.kinds import (
     Axes,
     Concatenate,
@@ -388,9 +389,16 @@ def _scatter(node: Node) -> ArrayType:
     return base.type
 
 
-def _linalg(node: Node) -> None:
-    _require(isinstance(node.params, LinAlgParams), f"a matrix function with {node.params!r}")
-    _require(all(x.type.ndim >= 1 for x in node.inputs), "a scalar operand")
+def _linalg(node: Node) -> ArrayType:
+    op, params = node.op, node.params
+    assert isinstance(op, LinAlg)
+    if not isinstance(params, LinAlgParams):
+        raise _Broken(f"a matrix function with {params!r}")
+    _require(0 <= params.result < len(op.results), f"{op.name} has no result {params.result}")
+    try:
+        return result_types(op, node.inputs)[params.result]
+    except GraphError as error:
+        raise _Broken(str(error)) from None
 
 
 def _primitive(node: Node) -> ArrayType | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from graphc.adjoints.contractions import contraction
 from graphc.adjoints.elementwise import elementwise
+from graphc.adjoints.linalg import linalg
 from graphc.adjoints.rule import Rule, unbroadcast
 from graphc.adjoints.structural import gather, layout, primitive, reduction, scatter
 from graphc.ops.kinds import (
@@ -13,6 +14,7 @@ from graphc.ops.kinds import (
     Elementwise,
     Gather,
     Layout,
+    LinAlg,
     Primitive,
     Reduction,
     Scatter,
@@ -27,5 +29,6 @@ RULES: Mapping[type, Rule] = {
     Layout: layout,
     Gather: gather,
     Scatter: scatter,
+    LinAlg: linalg,
     Primitive: primitive,
 }

@@ -21,6 +21,8 @@ from graphc.dispatch import (
     indexing,
     joining,
     layout,
+    linalg,
+    norms,
     reductions,
 )
 from graphc.dispatch.registry import FUNCTIONS
@@ -34,6 +36,8 @@ __all__ = [
     "indexing",
     "joining",
     "layout",
+    "linalg",
+    "norms",
     "reductions",
 ]
 

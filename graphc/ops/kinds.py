@@ -113,9 +113,33 @@ class Scatter:
 
 @record
 class LinAlg:
-    """A matrix function: inputs matrices (batched), params its own."""
+    """A matrix function with defining equations; the node's params are a `LinAlgParams`.
+
+    args, results: the names that equations and differential use for operands and results.
+    signature: the shapes as NumPy writes them, "(n,n),(n,k?)->(n,k?)": leading axes are batches and
+        broadcast, `k?` is absent where the operand is a vector, an operand's `m>n` has m >= n, and
+        `min(m,n)` is a result's.
+    equations: what defines the results, as matrix formulas (`graphc.matrix_formula`).
+    differential: how the results move with the operands, line by line; `dA` moves A. It solves the
+        equations' own differential, which the tests certify.
+    function: what computes it, and `single` what computes a result alone: (result, function,
+        keywords).
+    source: where a differential that is not read off its equation is from.
+    """
 
     name: str
+    args: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+    signature: str = ""
+    equations: tuple[str, ...] = ()
+    differential: tuple[str, ...] = ()
+    function: str = ""
+    keywords: tuple[tuple[str, object], ...] = ()
+    single: tuple[tuple[int, str, tuple[tuple[str, object], ...]], ...] = ()
+    extra: int = 0  # how many more results the function has, which nothing here uses
+    batched: bool = True
+    analytic: bool = False  # computed alike for complex operands, so that a complex step passes
+    source: str = ""
     doc: str = ""
 
 
@@ -139,10 +163,14 @@ Op = Union[Leaf, Elementwise, Contraction, Reduction, Layout, Gather, Scatter, L
 
 @record
 class InputParams:
-    """An input. `role` "param" is differentiated by default; `path` is its place in a container."""
+    """An input. `role` "param" is differentiated by default; `path` is its place in a container.
+
+    init: how a parameter's starting value is made, a hashable callable (`graphc.initialisers`).
+    """
 
     role: Literal["input", "param", "cotangent"] = "input"
     path: tuple[str | int, ...] = ()
+    init: Any = None
 
 
 class ConstantParams:
