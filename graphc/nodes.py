@@ -445,15 +445,17 @@ def indexed_shape(shape: Shape, axes: tuple[bool, ...], indices: Sequence[Node])
     return (*rest[:place], *common, *rest[place:])
 
 
-def gather(x: Node, indices: Sequence[Node], axes: tuple[bool, ...]) -> Node:
-    """x[i, :, j]: `axes` says which axes the integer arrays select."""
+def gather(x: Node, indices: Sequence[Node], axes: tuple[bool, ...], unique: bool = False) -> Node:
+    """x[i, :, j]: `axes` says which axes the integer arrays select, `unique` that none repeats."""
     for i in indices:
         if i.type.dtype not in ("i32", "i64"):
             raise GraphTypeError(
                 located(f"indexing: {describe(x)} by {describe(i)}: an index array must be integer")
             )
     shape = indexed_shape(x.type.shape, axes, indices)
-    return node(GATHER, (x, *indices), Indexing(axes), array_type(x.type.dtype, shape))
+    return node(
+        GATHER, (x, *indices), Indexing(axes, "add", unique), array_type(x.type.dtype, shape)
+    )
 
 
 def scatter(

@@ -17,13 +17,16 @@ from typing import Any
 from graphc.dispatch import (
     contractions,
     creation,
+    differences,
     elementwise,
     indexing,
     joining,
     layout,
     linalg,
+    missing,
     norms,
     reductions,
+    sorting,
 )
 from graphc.dispatch.registry import FUNCTIONS
 from graphc.errors import GraphTypeError, located
@@ -32,13 +35,16 @@ __all__ = [
     "call",
     "contractions",
     "creation",
+    "differences",
     "elementwise",
     "indexing",
     "joining",
     "layout",
     "linalg",
+    "missing",
     "norms",
     "reductions",
+    "sorting",
 ]
 
 # What graphc does not trace has often a spelling that it does.
@@ -57,7 +63,6 @@ _INSTEAD = {
     "place": "np.where(condition, a, b)",
     "putmask": "np.where(condition, a, b)",
     "fill_diagonal": "np.where(np.eye(n, dtype=bool), v, x)",
-    "nanmax": "np.max(np.where(np.isnan(x), -np.inf, x))",
     "save": "the arrays of a call",
 }
 

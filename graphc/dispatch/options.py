@@ -18,7 +18,7 @@ def refuse(function: str, **options: Any) -> None:
     None and NumPy's own default stand for "not given".
     """
     for name, value in options.items():
-        if value is None or value is np._NoValue:
+        if not given(value):
             continue
         fix = {
             "out": "values do not change in place; use the result",
@@ -69,6 +69,47 @@ def axes_of(axis: Any, x: Node, function: str) -> tuple[int, ...]:
 def flag(value: Any) -> bool:
     """keepdims and the like, NumPy's own default counting as False."""
     return False if value is np._NoValue else bool(value)
+
+
+def given(value: Any) -> bool:
+    """Whether an option was given: None and NumPy's own default stand for "not given"."""
+    return value is not None and value is not np._NoValue
+
+
+def typed(x: Node, dtype: Any) -> Node:
+    """x as `dtype`, if one is given."""
+    return nodes.cast(x, dtype_of(dtype)) if given(dtype) else x
+
+
+def floating(x: Node) -> Node:
+    """x as it is where it is floating, else as f64, in which NumPy computes with integers."""
+    return x if x.type.floating else nodes.cast(x, "f64")
+
+
+def flat(x: Node) -> Node:
+    """The elements in C order, along one axis."""
+    return nodes.reshape(x, (x.type.size,))
+
+
+def along(x: Node, axis: Any, function: str) -> tuple[Node, int]:
+    """(x, the axis): the elements in C order along axis 0 where `axis` is None."""
+    if axis is None:
+        return flat(x), 0
+    return x, one_axis(axis, x.type.ndim, f"{function}: {nodes.describe(x)}")
+
+
+def part(x: Node, axis: int, start: Size, length: Size, step: int = 1) -> Node:
+    """`length` elements along one axis, from `start` on; all of the other axes."""
+    ndim = x.type.ndim
+    starts = tuple(start if k == axis else 0 for k in range(ndim))
+    sizes = tuple(length if k == axis else size for k, size in enumerate(x.type.shape))
+    return nodes.slice_(x, starts, sizes, tuple(step if k == axis else 1 for k in range(ndim)))
+
+
+def flipped(x: Node, axis: int) -> Node:
+    """x with one axis reversed."""
+    length = x.type.shape[axis]
+    return x if length == 0 else part(x, axis, length - 1, length, -1)
 
 
 def count_of(x: Node, axes: tuple[int, ...]) -> Size:

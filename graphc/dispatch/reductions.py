@@ -8,12 +8,58 @@ from typing import Any
 import numpy as np
 
 from graphc import nodes
-from graphc.dispatch.indexing import index
-from graphc.dispatch.options import axes_of, count_of, dtype_of, flag, one_axis, refuse
+from graphc.dispatch.options import (
+    along,
+    axes_of,
+    count_of,
+    flag,
+    floating,
+    given,
+    one_axis,
+    refuse,
+    typed,
+)
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
-from graphc.lifting import Symbolic, lift
+from graphc.lifting import lift, lift_beside
+from graphc.types import broadcast
+
+
+def mask_of(x: Node, where: Any, function: str) -> Node | None:
+    """Which elements take part: the option `where=`, of x's shape; None for all of them."""
+    if not given(where) or where is True:
+        return None
+    mask = lift(where)
+    if mask.type.dtype != "bool":
+        raise GraphTypeError(located(f"{function}: where={nodes.describe(mask)} is not bool"))
+    if broadcast((mask.type.shape, x.type.shape)) != x.type.shape:
+        raise GraphValueError(
+            located(
+                f"{function}: where={nodes.describe(mask)} does not broadcast to "
+                f"{nodes.describe(x)}"
+            )
+        )
+    return nodes.broadcast_to(mask, x.type.shape)
+
+
+def masked(x: Node, mask: Node | None, otherwise: Any) -> Node:
+    """x, with another value where it takes no part: its gradient there is 0."""
+    if mask is None:
+        return x
+    other = nodes.cast(lift_beside(otherwise, x.type.dtype), x.type.dtype)
+    return nodes.elementwise("where", mask, x, other)
+
+
+def combined(op: str, initial: Any, result: Node) -> Node:
+    """The fold's result, started from `initial=`."""
+    if not given(initial):
+        return result
+    start = nodes.cast(lift_beside(initial, result.type.dtype), result.type.dtype)
+    return nodes.elementwise(op, start, result)
+
+
+# -- sums and products -----------------------------------------------------------------------------
 
 
 @implements(np.sum)
@@ -26,9 +72,72 @@ def sum_(
     initial: Any = None,
     where: Any = None,
 ) -> Node:
-    refuse("np.sum", out=out, initial=initial, where=where)
-    x = _typed(lift(a), dtype)
-    return nodes.sum_(x, axes_of(axis, x, "np.sum"), flag(keepdims))
+    refuse("np.sum", out=out)
+    x = typed(lift(a), dtype)
+    x = masked(x, mask_of(x, where, "np.sum"), 0)
+    total = nodes.sum_(x, axes_of(axis, x, "np.sum"), flag(keepdims))
+    return combined("add", initial, typed(total, dtype))
+
+
+@implements(np.prod)
+def prod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Node:
+    refuse("np.prod", out=out)
+    x = typed(lift(a), dtype)
+    x = masked(x, mask_of(x, where, "np.prod"), 1)
+    result = nodes.reduction("prod", x, axes_of(axis, x, "np.prod"), flag(keepdims))
+    return combined("multiply", initial, typed(result, dtype))
+
+
+def _scan(name: str, function: Callable[..., Any]) -> None:
+    @implements(function)
+    def scan(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Node:
+        refuse(f"np.{name}", out=out)
+        x, place = along(typed(lift(a), dtype), axis, f"np.{name}")
+        return typed(nodes.reduction(name, x, (place,)), dtype)
+
+
+_scan("cumsum", np.cumsum)
+_scan("cumprod", np.cumprod)
+
+
+def _cumulative(name: str, identity: int, function: Callable[..., Any]) -> None:
+    scanned = name.replace("cumulative_", "cum")
+
+    @implements(function)
+    def cumulative(
+        x: Any,
+        /,
+        *,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        include_initial: bool = False,
+    ) -> Node:
+        refuse(f"np.{name}", out=out)
+        node = typed(lift(x), dtype)
+        if axis is None and node.type.ndim != 1:
+            raise GraphValueError(located(f"np.{name}: {nodes.describe(node)}: pass axis="))
+        place = one_axis(axis or 0, node.type.ndim, f"np.{name}: {nodes.describe(node)}")
+        result = typed(nodes.reduction(scanned, node, (place,)), dtype)
+        if not include_initial:
+            return result
+        widths = [(int(k == place), 0) for k in range(node.type.ndim)]
+        return nodes.pad(result, widths, identity)
+
+
+_cumulative("cumulative_sum", 0, np.cumulative_sum)
+_cumulative("cumulative_prod", 1, np.cumulative_prod)
+
+
+# -- moments ---------------------------------------------------------------------------------------
 
 
 @implements(np.mean)
@@ -41,37 +150,59 @@ def mean(
     *,
     where: Any = None,
 ) -> Node:
-    refuse("np.mean", out=out, where=where)
-    x = _typed(lift(a), dtype)
-    return mean_of(x, axes_of(axis, x, "np.mean"), flag(keepdims))
+    refuse("np.mean", out=out)
+    x = floating(typed(lift(a), dtype))
+    axes = axes_of(axis, x, "np.mean")
+    return mean_of(x, axes, flag(keepdims), mask_of(x, where, "np.mean"))
 
 
-def mean_of(x: Node, axes: tuple[int, ...], keepdims: bool) -> Node:
+def mean_of(x: Node, axes: tuple[int, ...], keepdims: bool, mask: Node | None = None) -> Node:
     """The sum over the count; integers are averaged in f64."""
-    x = _floating(x)
-    total = nodes.sum_(x, axes, keepdims)
-    return nodes.elementwise("divide", total, nodes.size(count_of(x, axes), x.type.dtype))
+    x = floating(x)
+    total = nodes.sum_(masked(x, mask, 0), axes, keepdims)
+    return nodes.elementwise("divide", total, counted(x, axes, keepdims, mask))
+
+
+def counted(x: Node, axes: tuple[int, ...], keepdims: bool, mask: Node | None) -> Node:
+    """How many elements a fold takes, as a number of x's dtype."""
+    if mask is None:
+        return nodes.size(count_of(x, axes), x.type.dtype)
+    return nodes.cast(nodes.sum_(mask, axes, keepdims), x.type.dtype)
 
 
 @implements(np.average)
 def average(
     a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False
-) -> Node:
-    refuse("np.average", returned=returned or None)
+) -> Any:
     x = lift(a)
+    axes = axes_of(axis, x, "np.average")
     if weights is None:
-        return mean_of(x, axes_of(axis, x, "np.average"), flag(keepdims))
-    w = lift(weights)
-    if w.type.shape != x.type.shape:
+        result = mean_of(x, axes, flag(keepdims))
+        total = counted(floating(x), axes, flag(keepdims), None)
+    else:
+        w = _weights(x, lift(weights), axes)
+        product = nodes.multiply(floating(x), w)
+        total = nodes.sum_(nodes.cast(w, product.type.dtype), axes, flag(keepdims))
+        result = nodes.elementwise("divide", nodes.sum_(product, axes, flag(keepdims)), total)
+    if not returned:
+        return result
+    return result, nodes.broadcast_to(total, result.type.shape)
+
+
+def _weights(x: Node, w: Node, axes: tuple[int, ...]) -> Node:
+    """The weights in x's shape: of that shape, or of that of the axes averaged over."""
+    shape = x.type.shape
+    if w.type.shape == shape:
+        return w
+    if w.type.shape != tuple(shape[axis] for axis in axes) or len(axes) == len(shape):
         raise GraphValueError(
             located(
                 f"np.average: {nodes.describe(x)} with weights {nodes.describe(w)}: "
                 "broadcast the weights to the operand's shape"
             )
         )
-    axes = axes_of(axis, x, "np.average")
-    total = nodes.sum_(nodes.multiply(x, w), axes, flag(keepdims))
-    return nodes.elementwise("divide", total, nodes.sum_(w, axes, flag(keepdims)))
+    alone = tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
+    return nodes.broadcast_to(nodes.reshape(w, alone), shape)
 
 
 @implements(np.var)
@@ -82,19 +213,16 @@ def var(
     out: Any = None,
     ddof: Any = 0,
     keepdims: Any = False,
-    **options: Any,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
 ) -> Node:
-    refuse("np.var", out=out, **options)
-    x = _typed(lift(a), dtype)
-    return _var(x, axes_of(axis, x, "np.var"), ddof, flag(keepdims))
-
-
-def _var(x: Node, axes: tuple[int, ...], ddof: Any, keepdims: bool) -> Node:
-    x = _floating(x)
-    centred = nodes.elementwise("subtract", x, mean_of(x, axes, True))
-    total = nodes.sum_(nodes.elementwise("square", centred), axes, keepdims)
-    count = nodes.size(count_of(x, axes) - int(ddof), x.type.dtype)
-    return nodes.elementwise("divide", total, count)
+    refuse("np.var", out=out)
+    x = floating(typed(lift(a), dtype))
+    mask = mask_of(x, where, "np.var")
+    ddof = correction if given(correction) else ddof
+    return variance(x, axes_of(axis, x, "np.var"), ddof, flag(keepdims), mask, mean)
 
 
 @implements(np.std)
@@ -105,11 +233,38 @@ def std(
     out: Any = None,
     ddof: Any = 0,
     keepdims: Any = False,
-    **options: Any,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
 ) -> Node:
-    refuse("np.std", out=out, **options)
-    x = _typed(lift(a), dtype)
-    return root(_var(x, axes_of(axis, x, "np.std"), ddof, flag(keepdims)))
+    refuse("np.std", out=out)
+    x = floating(typed(lift(a), dtype))
+    mask = mask_of(x, where, "np.std")
+    ddof = correction if given(correction) else ddof
+    return root(variance(x, axes_of(axis, x, "np.std"), ddof, flag(keepdims), mask, mean))
+
+
+def variance(
+    x: Node,
+    axes: tuple[int, ...],
+    ddof: Any,
+    keepdims: bool,
+    mask: Node | None,
+    mean: Any = None,
+) -> Node:
+    """The sum of squared distances from the mean, over the count less `ddof`.
+
+    mean: the mean where it is known, with the folded axes as axes of size 1.
+    """
+    centre = lift_beside(mean, x.type.dtype) if given(mean) else mean_of(x, axes, True, mask)
+    squares = nodes.elementwise("square", nodes.elementwise("subtract", x, centre))
+    total = nodes.sum_(masked(squares, mask, 0), axes, keepdims)
+    count = counted(x, axes, keepdims, mask)
+    less = (
+        nodes.elementwise("subtract", count, nodes.constant(ddof, x.type.dtype)) if ddof else count
+    )
+    return nodes.elementwise("divide", total, less)
 
 
 def root(square: Node) -> Node:
@@ -123,7 +278,7 @@ def root(square: Node) -> Node:
 
 @implements(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Node:
-    node = _floating(lift(x))
+    node = floating(lift(x))
     axes = axes_of(axis, node, "np.linalg.norm")
     if len(axes) == 1 and ord in (1, np.inf):
         size = nodes.elementwise("absolute", node)
@@ -138,7 +293,12 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> No
     return root(nodes.sum_(nodes.elementwise("square", node), axes, flag(keepdims)))
 
 
-def _fold(name: str, *functions: Callable[..., Any]) -> None:
+# -- extremes --------------------------------------------------------------------------------------
+
+_EXTREMES = {"max": "maximum", "min": "minimum"}
+
+
+def _extreme(name: str, *functions: Callable[..., Any]) -> None:
     @implements(*functions)
     def fold(
         a: Any,
@@ -148,126 +308,24 @@ def _fold(name: str, *functions: Callable[..., Any]) -> None:
         initial: Any = None,
         where: Any = None,
     ) -> Node:
-        refuse(f"np.{name}", out=out, initial=initial, where=where)
+        refuse(f"np.{name}", out=out)
         x = lift(a)
-        return nodes.reduction(name, x, axes_of(axis, x, f"np.{name}"), flag(keepdims))
-
-
-_fold("max", np.max, np.amax)
-_fold("min", np.min, np.amin)
-
-
-@implements(np.prod)
-def prod(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: Any = False,
-    initial: Any = None,
-    where: Any = None,
-) -> Node:
-    refuse("np.prod", out=out, initial=initial, where=where)
-    x = _typed(lift(a), dtype)
-    return nodes.reduction("prod", x, axes_of(axis, x, "np.prod"), flag(keepdims))
-
-
-def _test(name: str, function: Callable[..., Any]) -> None:
-    @implements(function)
-    def test(
-        a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = None
-    ) -> Node:
-        refuse(f"np.{name}", out=out, where=where)
-        x = nodes.cast(lift(a), "bool")
+        mask = mask_of(x, where, f"np.{name}")
+        if mask is not None and not given(initial):
+            raise GraphValueError(
+                located(f"np.{name}: {name} has no identity, so that where= needs initial=")
+            )
         axes = axes_of(axis, x, f"np.{name}")
-        return nodes.reduction(name, x, axes, flag(keepdims)) if axes else x
+        if given(initial) and any(x.type.shape[k] == 0 for k in axes):
+            empty = nodes.sum_(x, axes, flag(keepdims)).type.shape
+            start = nodes.cast(lift_beside(initial, x.type.dtype), x.type.dtype)
+            return nodes.broadcast_to(start, empty)
+        x = masked(x, mask, initial)
+        return combined(_EXTREMES[name], initial, nodes.reduction(name, x, axes, flag(keepdims)))
 
 
-_test("any", np.any)
-_test("all", np.all)
-
-
-def _position(name: str, function: Callable[..., Any]) -> None:
-    @implements(function)
-    def position(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Node:
-        refuse(f"np.{name}", out=out)
-        x = lift(a)
-        if axis is not None:
-            place = one_axis(axis, x.type.ndim, f"np.{name}: {nodes.describe(x)}")
-            return nodes.reduction(name, x, (place,), flag(keepdims))
-        flat = nodes.reduction(name, nodes.reshape(x, (x.type.size,)), (0,))
-        return nodes.reshape(flat, (1,) * x.type.ndim) if flag(keepdims) else flat
-
-
-_position("argmax", np.argmax)
-_position("argmin", np.argmin)
-
-
-@implements(np.count_nonzero)
-def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Node:
-    x = lift(a)
-    return nodes.reduction("count_nonzero", x, axes_of(axis, x, "np.count_nonzero"), flag(keepdims))
-
-
-def _scan(name: str, function: Callable[..., Any]) -> None:
-    @implements(function)
-    def scan(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Node:
-        refuse(f"np.{name}", out=out)
-        x = _typed(lift(a), dtype)
-        if axis is None:
-            x, axis = nodes.reshape(x, (x.type.size,)), 0
-        return nodes.reduction(name, x, (one_axis(axis, x.type.ndim, f"np.{name}"),))
-
-
-_scan("cumsum", np.cumsum)
-_scan("cumprod", np.cumprod)
-
-
-@implements(np.nansum)
-def nansum(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: Any = False,
-    initial: Any = None,
-    where: Any = None,
-) -> Node:
-    refuse("np.nansum", out=out, initial=initial, where=where)
-    x = _typed(lift(a), dtype)
-    missing = nodes.elementwise("isnan", _floating(x))
-    shown = nodes.elementwise("where", missing, nodes.constant(0, x.type.dtype), x)
-    return nodes.sum_(shown, axes_of(axis, x, "np.nansum"), flag(keepdims))
-
-
-@implements(np.nanmean)
-def nanmean(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: Any = False,
-    **options: Any,
-) -> Node:
-    refuse("np.nanmean", **options)
-    x = _floating(_typed(lift(a), dtype))
-    total = nansum(Symbolic(x), axis, None, out, keepdims)
-    there = nodes.elementwise("logical_not", nodes.elementwise("isnan", x))
-    count = nodes.sum_(there, axes_of(axis, x, "np.nanmean"), flag(keepdims))
-    return nodes.elementwise("divide", total, nodes.cast(count, x.type.dtype))
-
-
-@implements(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Node:
-    refuse("np.diff", prepend=prepend, append=append)
-    x = lift(a)
-    place = one_axis(axis, x.type.ndim, f"np.diff: {nodes.describe(x)}")
-    lead = (slice(None),) * place
-    for _ in range(n):
-        later, earlier = index(x, (*lead, slice(1, None))), index(x, (*lead, slice(None, -1)))
-        op = "not_equal" if x.type.dtype == "bool" else "subtract"
-        x = nodes.elementwise(op, later, earlier)
-    return x
+_extreme("max", np.max, np.amax)
+_extreme("min", np.min, np.amin)
 
 
 @implements(np.ptp)
@@ -279,16 +337,47 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Nod
     return nodes.elementwise("subtract", high, nodes.reduction("min", x, axes, flag(keepdims)))
 
 
-def _typed(x: Node, dtype: Any) -> Node:
-    return x if dtype is None or dtype is np._NoValue else nodes.cast(x, dtype_of(dtype))
+# -- tests and positions ---------------------------------------------------------------------------
 
 
-def _floating(x: Node) -> Node:
-    return x if x.type.floating else nodes.cast(x, "f64")
+def _test(name: str, identity: bool, function: Callable[..., Any]) -> None:
+    @implements(function)
+    def test(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = None
+    ) -> Node:
+        refuse(f"np.{name}", out=out)
+        x = nodes.cast(lift(a), "bool")
+        x = masked(x, mask_of(x, where, f"np.{name}"), identity)
+        axes = axes_of(axis, x, f"np.{name}")
+        return nodes.reduction(name, x, axes, flag(keepdims)) if axes else x
 
 
-@implements(np.median, np.percentile, np.quantile)
-def quantile(a: Any, *args: Any, **options: Any) -> Node:
-    raise GraphTypeError(
-        located("np.median, np.percentile and np.quantile are not traced by graphc: they sort")
-    )
+_test("any", False, np.any)
+_test("all", True, np.all)
+
+
+def _position(name: str, function: Callable[..., Any]) -> None:
+    @implements(function)
+    def position(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Node:
+        refuse(f"np.{name}", out=out)
+        return position_of(name, lift(a), axis, flag(keepdims), f"np.{name}")
+
+
+def position_of(name: str, x: Node, axis: Any, keepdims: bool, function: str) -> Node:
+    """argmax or argmin along one axis, or among all elements in C order."""
+    line, place = along(x, axis, function)
+    found = nodes.reduction(name, line, (place,), keepdims and axis is not None)
+    return nodes.reshape(found, (1,) * x.type.ndim) if keepdims and axis is None else found
+
+
+_position("argmax", np.argmax)
+_position("argmin", np.argmin)
+
+
+@implements(np.count_nonzero)
+def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Node:
+    x = lift(a)
+    axes = axes_of(axis, x, "np.count_nonzero")
+    if not axes:
+        return nodes.cast(nodes.cast(x, "bool"), "i64")
+    return nodes.reduction("count_nonzero", x, axes, flag(keepdims))

@@ -240,9 +240,10 @@ def _index(x: Node, index: Any) -> tuple[list[Node], tuple[bool, ...]]:
     return found, tuple(part is not None for part in parts)
 
 
-def _gather(x: Any, index: Any) -> Value:
+def _gather(x: Any, index: Any, unique: bool = False) -> Value:
     node = lift(x)
-    return Value(nodes.gather(node, *_index(node, index)))
+    indices, axes = _index(node, index)
+    return Value(nodes.gather(node, indices, axes, bool(unique)))
 
 
 def _scatter(base: Any, value: Any, index: Any, mode: str = "add", unique: bool = False) -> Value:
