@@ -41,6 +41,17 @@ if TYPE_CHECKING:
     )
     from graphc.graph import Graph
     from graphc.inspect.check import check_grads
+    from graphc.layers import (
+        attention,
+        batch_norm,
+        cosine_similarity,
+        dropout,
+        embedding,
+        group_norm,
+        gru_cell,
+        layer_norm,
+        lstm_cell,
+    )
     from graphc.linear import expm, solve_triangular
     from graphc.nn import (
         arange,
@@ -72,6 +83,10 @@ if TYPE_CHECKING:
     from graphc.scopes import name_scope
     from graphc.textual import dump, dumps, load, loads
     from graphc.tracing import param, trace
+    from graphc.training import initialisers, optimizers, schedules
+    from graphc.training.initialise import init_params
+    from graphc.training.step import train_step
+    from graphc.training.storage import load_params, save_params
     from graphc.values import Value
 
 # Where each public name lives. `compile`, `load` and others would be heavy to import up front.
@@ -90,7 +105,9 @@ _HOMES = {
     "Value": "graphc.values",
     "arange": "graphc.nn",
     "at": "graphc.nn",
+    "attention": "graphc.layers",
     "avg_pool": "graphc.pooling",
+    "batch_norm": "graphc.layers",
     "check_grads": "graphc.inspect.check",
     "circular_convolution": "graphc.convolution",
     "compile": "graphc.compiled",
@@ -101,29 +118,42 @@ _HOMES = {
     "conv2d": "graphc.convolution",
     "conv3d": "graphc.convolution",
     "conv_transpose": "graphc.convolution",
+    "cosine_similarity": "graphc.layers",
     "cross_entropy": "graphc.nn",
     "derivation": "graphc.derive.lookup",
+    "dropout": "graphc.layers",
     "dump": "graphc.textual",
     "dumps": "graphc.textual",
     "elementwise": "graphc.custom",
     "elu": "graphc.nn",
+    "embedding": "graphc.layers",
     "erf": "graphc.nn",
     "erfc": "graphc.nn",
     "expm": "graphc.linear",
     "gelu": "graphc.nn",
     "grad": "graphc.autodiff",
+    "group_norm": "graphc.layers",
+    "gru_cell": "graphc.layers",
+    "init_params": "graphc.training.initialise",
+    "initialisers": "graphc.training.initialisers",
+    "layer_norm": "graphc.layers",
     "load": "graphc.textual",
+    "load_params": "graphc.training.storage",
     "loads": "graphc.textual",
     "local_response_norm": "graphc.pooling",
     "log_sigmoid": "graphc.nn",
     "log_softmax": "graphc.nn",
     "logsumexp": "graphc.nn",
+    "lstm_cell": "graphc.layers",
     "max_pool": "graphc.pooling",
     "name_scope": "graphc.scopes",
     "one_hot": "graphc.nn",
+    "optimizers": "graphc.training.optimizers",
     "param": "graphc.tracing",
     "primitive": "graphc.custom",
     "relu": "graphc.nn",
+    "save_params": "graphc.training.storage",
+    "schedules": "graphc.training.schedules",
     "sigmoid": "graphc.nn",
     "silu": "graphc.nn",
     "size": "graphc.nn",
@@ -132,6 +162,7 @@ _HOMES = {
     "solve_triangular": "graphc.linear",
     "stop_gradient": "graphc.nn",
     "trace": "graphc.tracing",
+    "train_step": "graphc.training.step",
     "value_and_grad": "graphc.autodiff",
     "vjp": "graphc.autodiff",
     "xlogy": "graphc.nn",
@@ -152,7 +183,9 @@ __all__ = [
     "Value",
     "arange",
     "at",
+    "attention",
     "avg_pool",
+    "batch_norm",
     "check_grads",
     "circular_convolution",
     "compile",
@@ -163,29 +196,42 @@ __all__ = [
     "conv2d",
     "conv3d",
     "conv_transpose",
+    "cosine_similarity",
     "cross_entropy",
     "derivation",
+    "dropout",
     "dump",
     "dumps",
     "elementwise",
     "elu",
+    "embedding",
     "erf",
     "erfc",
     "expm",
     "gelu",
     "grad",
+    "group_norm",
+    "gru_cell",
+    "init_params",
+    "initialisers",
+    "layer_norm",
     "load",
+    "load_params",
     "loads",
     "local_response_norm",
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "lstm_cell",
     "max_pool",
     "name_scope",
     "one_hot",
+    "optimizers",
     "param",
     "primitive",
     "relu",
+    "save_params",
+    "schedules",
     "sigmoid",
     "silu",
     "size",
@@ -194,6 +240,7 @@ __all__ = [
     "solve_triangular",
     "stop_gradient",
     "trace",
+    "train_step",
     "value_and_grad",
     "vjp",
     "xlogy",
@@ -208,7 +255,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'graphc' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(home), name)
+    module = import_module(home)
+    # A name's home is the module that has it, or the module of that name itself.
+    value = module if home.endswith(f".{name}") else getattr(module, name)
     globals()[name] = value
     return value
 

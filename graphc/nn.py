@@ -32,6 +32,16 @@ def apply(build: Callable[..., Node], *operands: Any) -> Any:
     return _computed(build, operands)
 
 
+def apply_many(build: Callable[..., tuple[Node, ...]], *operands: Any) -> tuple[Any, ...]:
+    """`apply` where `build` makes several nodes: a tuple."""
+    here()
+    if any(isinstance(operand, Symbolic) for operand in operands):
+        return tuple(finish(node, "") for node in build(*lift_all(operands)))
+    count = len(build(*lift_all(operands)))
+    parts = [lambda *inputs, k=k: build(*inputs)[k] for k in range(count)]
+    return tuple(_computed(part, operands) for part in parts)
+
+
 def _computed(build: Callable[..., Node], operands: tuple[Any, ...]) -> Any:
     """The same on plain arrays: a small graph, evaluated in the forms that are emitted."""
     from graphc.freeze import freeze
