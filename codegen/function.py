@@ -118,7 +118,8 @@ def plan_function(
     small = len(sheet.steps) <= SCALAR_STEPS
     scalar_mode = small and scalar_only(sheet, [known[var] for var in parameters] + results)
     inline = inline_values(sheet, read, scale, scalar_mode)
-    places = buffers(sheet, read, inline, scale, frozenset(program.callables))
+    callables = frozenset(program.callables)
+    places = buffers(sheet, read, inline, scale, callables, _donated(function, options, known))
     scope = Names(module.taken)
     texts, containers = parameter_names(function, scope, saved)
     sizes = Sizes()
@@ -129,6 +130,15 @@ def plan_function(
     names = name_values(sheet, read, inline, places, scope, idents)
     plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode)
     return Planned(function, plan, known, sizes, texts, containers)
+
+
+def _donated(function: Function, options: Options, known: Known) -> frozenset[int]:
+    """The arguments whose storage is the function's own, by value index."""
+    saves = function.may_alias or (function.entry is not None and function.entry.trusted)
+    if not options.donate or saves:
+        return frozenset()
+    arguments = [var for param in function.params for var in leaves(param.value)]
+    return frozenset(known[var].index for var in arguments if var.name in options.donate)
 
 
 def emit_function(

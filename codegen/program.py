@@ -386,9 +386,12 @@ class Options:
     threads: how many threads may run tiles; 1 means none.
     workspace: keep scratch buffers between calls (such a function is not reentrant).
     cache_bytes: the size of the cache a tile should fit.
+    donate: arguments, by the name of their Var, that the caller gives away: a function that saves
+        nothing may work in their storage, and return it.
     """
 
     sizes: tuple[tuple[str, int], ...] = ()
     threads: int = 1
     workspace: bool = False
     cache_bytes: int = 1 << 20
+    donate: tuple[str, ...] = ()

@@ -45,9 +45,12 @@ class Builder:
         """An input: `b.input("x", "f32[batch, 64]")`."""
         return self._input(name, type, InputParams("input"))
 
-    def param(self, name: str, type: str | ArrayType = "f64") -> Value:
-        """A parameter: an input that is differentiated by default."""
-        return self._input(name, type, InputParams("param"))
+    def param(self, name: str, type: str | ArrayType = "f64", init: Any = None) -> Value:
+        """A parameter: an input that is differentiated by default.
+
+        init: how `graphc.init_params` makes its starting value, as in `graphc.param`.
+        """
+        return self._input(name, type, InputParams("param", (), initialiser(init)))
 
     def _input(self, name: str, type: str | ArrayType, params: InputParams) -> Value:
         here()
@@ -114,6 +117,15 @@ class Builder:
         if name in self._owners or any(name == output for output, _ in self._outputs):
             raise GraphNameError(located(f"{what} {name!r}: another value has this name"))
         return name
+
+
+def initialiser(init: Any) -> Any:
+    """A parameter's initialiser as users give it; GraphTypeError for anything else."""
+    if init is None:
+        return None
+    from graphc.training.initialisers import as_initialiser
+
+    return as_initialiser(init)
 
 
 def read_type(type: Any) -> ArrayType:

@@ -19,6 +19,7 @@ from codegen.program import Options
 from graphc import ir
 from graphc.canonical import digest
 from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.naming import unknown_name
 from graphc.ops.kinds import Primitive, PrimitiveCall
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def compile(
     workspace: bool = False,
     cache: Cache | bool = True,
     stable: bool = True,
+    donate: Sequence[str] = (),
 ) -> Compiled:
     """The compiled functions of a graph.
 
@@ -52,6 +54,8 @@ def compile(
     workspace: keep scratch buffers between calls; such a function is not reentrant.
     cache: False keeps the result out of the cache; or a Cache of one's own.
     stable: rewrite naive compositions, such as log(sum(exp(x))), into their stable forms first.
+    donate: names of inputs (the leaves of containers) that calls give away: `f` and
+        `value_and_grad` may write into them, and return them as results. Give distinct arrays.
 
     Raises GraphNameError for an unknown name in wrt or of, GraphTypeError where a wrt is not
     floating, GraphValueError where `of` is not a scalar.
@@ -67,7 +71,12 @@ def compile(
         graph = graph.build()
     if not isinstance(wrt, str) and wrt is not None:
         wrt = tuple(wrt)
-    options = Options(tuple(sorted((sizes or {}).items())), threads, workspace)
+    for name in donate:
+        if name not in {node.name for node in graph.inputs}:
+            raise unknown_name(f"donate: {graph.name} has no input", name, graph.named)
+    options = Options(
+        tuple(sorted((sizes or {}).items())), threads, workspace, donate=tuple(donate)
+    )
     return Compiled(graph, wrt, of, options, stable, _cache(cache))
 
 

@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from graphc import nodes
-from graphc.builder import read_type
+from graphc.builder import initialiser, read_type
 from graphc.containers import Path, describe, is_container, leaf_name, leaves, unflatten
 from graphc.errors import GraphTypeError, located
 from graphc.freeze import freeze
@@ -25,21 +25,26 @@ from graphc.values import Value
 class Param:
     """A type (or example, or container of them) marked as a parameter: see `param`."""
 
-    __slots__ = ("type",)
+    __slots__ = ("init", "type")
 
-    def __init__(self, type: Any) -> None:
+    def __init__(self, type: Any, init: Any = None) -> None:
         self.type = type
+        self.init = init
 
     def __repr__(self) -> str:
         return f"param({self.type!r})"
 
 
-def param(type: Any) -> Param:
+def param(type: Any, init: Any = None) -> Param:
     """Marks an argument's type as a parameter, which is differentiated by default.
 
     type: a string (`graphc.param("f64[64, 10]")`), an example array, or a container of them.
+    init: how `graphc.init_params` makes its starting value: one of `graphc.initialisers`, as
+        `he_normal()`, or a number; it holds for every leaf of a container.
+
+    Raises GraphTypeError for an init that is neither.
     """
-    return Param(type)
+    return Param(type, initialiser(init))
 
 
 @overload
@@ -104,25 +109,26 @@ def _declare(argument: str, given: Any, inputs: list[Node]) -> tuple[Container, 
     values: dict[str, Value] = {}
 
     def leaf(part: Any, path: Path) -> str:
-        role = roles[-1]
+        role, init = roles[-1], inits[-1]
         if isinstance(part, Param):
-            role, part = "param", part.type
+            role, init, part = "param", part.init or init, part.type
         if is_container(part):
             raise GraphTypeError(
                 located(f"{leaf_name(path)}: wrap the types in param(), or the whole argument")
             )
-        made = nodes.input_(
-            leaf_name(path),
-            read_type(part),
-            InputParams("param" if role == "param" else "input", path if len(path) > 1 else ()),
+        place = path if len(path) > 1 else ()
+        params = (
+            InputParams("param", place, init) if role == "param" else InputParams("input", place)
         )
+        made = nodes.input_(leaf_name(path), read_type(part), params)
         inputs.append(made)
         values[made.name] = Value(made)
         return made.name
 
-    roles = ["input"]
+    roles, inits = ["input"], [None]
     if isinstance(given, Param):
         roles.append("param")
+        inits.append(given.init)
         given = given.type
     return describe(given, (argument,), leaf), values
 

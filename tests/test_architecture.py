@@ -12,7 +12,7 @@ LONGEST_FILE = 500
 # What each package may import besides itself and the standard library.
 ALLOWED = {
     "codegen": {"numpy"},
-    "graphc": {"codegen", "numpy", "sympy", "networkx", "mpmath"},
+    "graphc": {"codegen", "numpy", "sympy", "networkx", "mpmath", "matplotlib", "safetensors"},
 }
 # Costly to import: only where the work needs them, so inside functions or in these folders.
 HEAVY = {"sympy", "networkx", "mpmath", "logging", "tempfile", "tomllib", "pickle", "unittest"}

@@ -44,11 +44,21 @@ class Buffers:
 
 
 def buffers(
-    sheet: Sheet, uses: Uses, inline: list[bool], scale: list[int], callables: frozenset[str]
+    sheet: Sheet,
+    uses: Uses,
+    inline: list[bool],
+    scale: list[int],
+    callables: frozenset[str],
+    donated: frozenset[int] = frozenset(),
 ) -> Buffers:
-    """The storage of every value."""
+    """The storage of every value.
+
+    donated: arguments, by value index, whose storage the caller gives away.
+    """
     count = len(sheet.values)
     plan = Buffers(list(sheet.values), [False] * count, [None] * count, [None] * count)
+    for index in donated:
+        plan.owned[index] = True
     for step in sheet.steps:
         _claim(step, plan, callables)
     last_read, dying = _last_reads(sheet, uses, inline, plan, scale)
@@ -60,7 +70,8 @@ def buffers(
         if isinstance(step, Put) or (
             scale[out.index] == LARGE and isinstance(step, Apply | Product)
         ):
-            place = _place(step, plan, last_read, position, inline)
+            returned = uses.returned[out.index]
+            place = _place(step, plan, last_read, position, inline, returned)
             if place is not None:
                 plan.inplace[out.index] = place
             elif isinstance(step, Product):
@@ -126,9 +137,17 @@ def _last_reads(
 
 
 def _place(
-    step: Step, plan: Buffers, last_read: list[int], position: int, inline: list[bool]
+    step: Step,
+    plan: Buffers,
+    last_read: list[int],
+    position: int,
+    inline: list[bool],
+    returned: bool,
 ) -> Value | None:
-    """The operand in whose storage the step may be computed; an unnamed one rather than a named."""
+    """The operand in whose storage the step may be computed; an unnamed one rather than a named.
+
+    What is returned goes into a donated argument first: the storage that is left is given back.
+    """
     if isinstance(step, Product):
         return None
     if isinstance(step, Apply) and not step.function.ufunc:
@@ -144,13 +163,21 @@ def _place(
         index = operand.index
         if operand.dtype != out.dtype or plan.root[index] is not operand or not plan.owned[index]:
             continue
-        if last_read[index] > position or operand.step is None or inline[index]:
+        if last_read[index] > position or inline[index]:
             continue
         if isinstance(step, Put) and _overlaps(step, operand, plan):
             continue
-        if best is None or (best.keep and not operand.keep):
+        if best is None or _better(operand, best, returned):
             best = operand
     return best
+
+
+def _better(operand: Value, best: Value, returned: bool) -> bool:
+    """Whether a step rather works in `operand` than in `best`."""
+    donated, before = operand.step is None, best.step is None
+    if donated is not before:
+        return donated is returned
+    return best.keep and not operand.keep
 
 
 def _overlaps(step: Put, base: Value, plan: Buffers) -> bool:
