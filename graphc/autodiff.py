@@ -125,7 +125,7 @@ def resolve_wrt(graph: Graph, wrt: Wrt) -> list[tuple[str, tuple[Node, ...]]]:
         elif name in by_name:
             chosen = (by_name[name],)
         else:
-            raise unknown_name(f"wrt: {graph.name} has no value", name, by_name)
+            raise unknown_name(f"wrt: {graph.name} has no value", name, by_name, "values")
         for node in chosen:
             if not node.type.floating:
                 raise GraphTypeError(
@@ -163,25 +163,34 @@ def leaves(container: Container) -> list[str]:
     return [name for item in container.items for name in leaves(item)]
 
 
+def _is_scalar(node: Node) -> bool:
+    return node.type.shape == () and node.type.floating
+
+
 def scalar_output(graph: Graph, of: str | None, what: str) -> tuple[str, Node]:
     """The scalar output to differentiate; GraphValueError with the fix where there is none."""
     outputs = dict(graph.outputs)
     if of is not None:
         if of not in outputs:
-            raise unknown_name(f"of: {graph.name} has no output", of, outputs)
+            raise unknown_name(f"of: {graph.name} has no output", of, outputs, "outputs")
         name, node = of, outputs[of]
     elif len(outputs) == 1:
         name, node = graph.outputs[0]
-    else:
+    elif all(_is_scalar(node) for node in outputs.values()):
         raise GraphValueError(
             located(
-                f"{what} needs one scalar output; {graph.name} has {', '.join(outputs)}: pass of="
+                f"{what} needs one scalar output; {graph.name} has {', '.join(outputs)}: "
+                f'pass of="{next(iter(outputs))}", or use backward with cotangents'
             )
         )
-    if node.type.shape != () or not node.type.floating:
+    else:
+        name, node = next(item for item in graph.outputs if not _is_scalar(item[1]))
+    if not _is_scalar(node):
+        scalars = [name for name, node in graph.outputs if _is_scalar(node)]
+        choose = f'pass of="{scalars[0]}", ' if scalars else ""
         raise GraphValueError(
             located(
-                f"{what} needs one scalar output; {name!r} is {node.type}: reduce it, pass of=, "
+                f"{what} needs one scalar output; {name!r} is {node.type}: reduce it, {choose}"
                 "or use backward with a cotangent"
             )
         )

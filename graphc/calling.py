@@ -65,7 +65,7 @@ def _mismatch(
 
 
 def _unknown(graph: Graph, name: str, names: Sequence[str]) -> Exception:
-    found = unknown_name(f"{graph.name}() has no input", name, names)
+    found = unknown_name(f"{graph.name}() has no input", name, names, "inputs")
     return GraphTypeError(str(found))
 
 

@@ -23,7 +23,6 @@ from codegen.program import (
     Program,
     Record,
     Reshape,
-    SizeRule,
     Slice,
     Transpose,
     Tree,
@@ -34,17 +33,16 @@ from codegen.program import (
 )
 from graphc import ir, nodes
 from graphc.autodiff import Wrt, joint, leaves, resolve_wrt, scalar_output
-from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.errors import GraphTypeError
 from graphc.ir import Container, Node
 from graphc.lower import Body, Constants
 from graphc.matrices import siblings
 from graphc.notes import notes
-from graphc.ops.kinds import Elementwise, LinAlgParams, PrimitiveCall, RangeParams, SizeParams
+from graphc.ops.kinds import LinAlgParams, Primitive, PrimitiveCall
 from graphc.order import reachable
 from graphc.rewrite import simplify, stabilise
-from graphc.types import ArrayType, Size, same_size, size_names, size_text
+from graphc.sizing import bare_names, bound_names, constraints, names_in, rules_of
 from graphc.verify import debugging, verify
-
 
 # Beyond this many nodes, value_and_grad calls forward and backward: fusing would save one tuple of
 # saved values in a call of milliseconds, and double the time to compile.
@@ -80,7 +78,21 @@ def plan(graph: ir.Graph, wrt: Wrt, of: str | None) -> Plan:
         if wrt is not None:
             raise
         groups = ()  # nothing to differentiate by: the value alone can be asked for
+    if wrt is None and _stuck(graph, [name for _, names in groups for name in names]):
+        groups = ()
     return Plan(graph, groups, isinstance(wrt, str), of)
+
+
+def _stuck(graph: ir.Graph, wrt: Sequence[str]) -> bool:
+    """Whether a primitive without a VJP stands between the inputs and an output."""
+    by_name = graph.named
+    active = {by_name[name] for name in wrt}
+    for node in graph.nodes:
+        if node.type.floating and any(operand in active for operand in node.inputs):
+            if isinstance(node.op, Primitive) and node.op.backward is None:
+                return True
+            active.add(node)
+    return False
 
 
 def program(chosen: Plan, stable: bool = True, export: bool = False) -> Program:
@@ -237,8 +249,8 @@ class _Shared:
         for node in seeds:
             default = 1.0 if node.type.shape == () and len(seeds) == 1 else None
             params.append(Param(node.name, Leaf(maker.vars[node]), default))
-        names = _names_in(order, gradients.values())
-        rules = _rules([*saved, *seeds], maker.vars, names)
+        names = names_in(order, gradients.values())
+        rules = rules_of([*saved, *seeds], maker.vars, names)
         entry = Entry(rules, (), ("saved",))
         return Function("backward", doc, tuple(params), tuple(maker.body.statements), result, entry)
 
@@ -351,7 +363,7 @@ class _Maker:
             Param(argument, _argument(container, by_name))
             for argument, container in self.shared.graph.arguments
         )
-        entry = Entry(_rules(self.inputs, self.vars, None), tuple(_constraints(self.graph.nodes)))
+        entry = Entry(rules_of(self.inputs, self.vars, None), tuple(constraints(self.graph.nodes)))
         return Function(name, doc, params, tuple(self.body.statements), result, entry, may_alias)
 
 
@@ -417,100 +429,12 @@ def _with_sizes(
     saved: list[Node], order: Sequence[Node], seeds: Sequence[Node], inputs: Sequence[Node]
 ) -> list[Node]:
     """The saved values, and the inputs that alone tell a size which backward needs."""
-    names = _names_in(order, ())
-    known = {name for node in (*saved, *seeds) for name in _bare_names(node.type)}
+    names = names_in(order, ())
+    known = {name for node in (*saved, *seeds) for name in bare_names(node.type)}
     result = list(saved)
     for node in inputs:
-        if node in result or not (names - known) & _bound_names(node.type):
+        if node in result or not (names - known) & bound_names(node.type):
             continue
         result.append(node)
-        known |= _bound_names(node.type)
+        known |= bound_names(node.type)
     return result
-
-
-def _names_in(order: Iterable[Node], more: Iterable[Node]) -> frozenset[str]:
-    names: set[str] = set()
-    for node in (*order, *more):
-        for operand in (node, *node.inputs):
-            for size in operand.type.shape:
-                names |= size_names(size)
-        if isinstance(node.params, SizeParams | RangeParams):
-            names |= size_names(node.params.size)
-    return frozenset(names)
-
-
-def _bare_names(type: ArrayType) -> set[str]:
-    return {str(size) for size in type.shape if not isinstance(size, int) and size.is_name}
-
-
-def _bound_names(type: ArrayType) -> set[str]:
-    return {rule[0] for size in type.shape if (rule := _linear(size)) is not None}
-
-
-# -- sizes -----------------------------------------------------------------------------------------
-
-
-def _linear(size: Size) -> tuple[str, int, int] | None:
-    """(name, scale, offset) where the size is scale * name + offset."""
-    if isinstance(size, int):
-        return None
-    scale, offset, name = 0, 0, ""
-    for monomial, coefficient in size.terms:
-        if monomial == ():
-            offset = coefficient
-            continue
-        (atom, power), *rest = monomial
-        if rest or power != 1 or not isinstance(atom, str) or name:
-            return None
-        name, scale = atom, coefficient
-    return (name, scale, offset) if scale > 0 else None
-
-
-def _rules(
-    inputs: Sequence[Node], known: Mapping[Node, Var], names: frozenset[str] | None
-) -> tuple[SizeRule, ...]:
-    """How each named size is bound: by the first input that has it bare, else by a linear one."""
-    rules: dict[str, SizeRule] = {}
-    wanted = names
-    for bare in (True, False):
-        for node in inputs:
-            for axis, size in enumerate(node.type.shape):
-                found = _linear(size)
-                if found is None or found[0] in rules or (bare and found[1:] != (1, 0)):
-                    continue
-                if wanted is None or found[0] in wanted:
-                    rules[found[0]] = SizeRule(found[0], known[node], axis, found[1], found[2])
-    every = {name for node in inputs for size in node.type.shape for name in size_names(size)}
-    missing = sorted((wanted or every) - rules.keys())
-    if missing:
-        raise GraphValueError(
-            located(
-                f"the size {missing[0]!r} follows from no input: "
-                f"give an input a plain axis [{missing[0]}]"
-            )
-        )
-    return tuple(rules.values())
-
-
-def _constraints(order: Iterable[Node]) -> list[tuple[Size, Size, str]]:
-    """What could not be decided at declaration: sizes that must agree at the call."""
-    found: dict[tuple[Size, Size], str] = {}
-    for node in order:
-        shapes = [x.type.shape for x in node.inputs]
-        if isinstance(node.params, Reshape):
-            pairs = [(node.inputs[0].type.size, node.type.size)]
-        elif isinstance(node.op, Elementwise):
-            pairs = [
-                (size, node.type.shape[axis - len(shape)])
-                for shape in shapes
-                for axis, size in enumerate(shape)
-                if size != 1
-            ]
-        else:
-            continue
-        for a, b in pairs:
-            if same_size(a, b) is None:
-                found.setdefault(
-                    (a, b), f"{node.op.name}: {size_text(a)} and {size_text(b)} differ"
-                )
-    return [(a, b, text) for (a, b), text in found.items()]

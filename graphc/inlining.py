@@ -82,7 +82,7 @@ def bind(graph: Graph, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[s
     given: dict[str, Any] = dict(zip(names, args, strict=False))
     for name, value in kwargs.items():
         if name not in names:
-            raise unknown_name(f"{graph.name}() has no input", name, names)
+            raise unknown_name(f"{graph.name}() has no input", name, names, "inputs")
         if name in given:
             raise GraphTypeError(located(f"{graph.name}(): two values for {name!r}"))
         given[name] = value

@@ -16,8 +16,11 @@ def missing_attribute(what: str, name: str, known: Iterable[str]) -> GraphAttrib
     return GraphAttributeError(located(f"{what} has no attribute {name!r}{hint}"))
 
 
-def unknown_name(what: str, name: str, known: Iterable[str]) -> GraphNameError:
-    """The error for a name that is not there: `loss() has no input 'w'; did you mean 'W'?`"""
+def unknown_name(
+    what: str, name: str, known: Iterable[str], listed: str = "there are"
+) -> GraphNameError:
+    """The error for a name that is not there: `loss() has no input 'w'; did you mean 'W'? inputs:
+    x, y, W, c`, where `listed` says what they are."""
     from difflib import get_close_matches
 
     names = list(known)
@@ -25,6 +28,6 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> GraphNameError:
     close = (
         [folded[name.lower()]] if name.lower() in folded else get_close_matches(name, names, 1, 0.6)
     )
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return GraphNameError(located(f"{what} {name!r}{hint} (there are: {shown})"))
+    return GraphNameError(located(f"{what} {name!r}{hint} {listed}: {shown}"))

@@ -1,0 +1,99 @@
+"""Named sizes at a call: what binds them, what a function needs of them, what must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from codegen.program import Reshape, SizeRule, Var
+from graphc.errors import GraphValueError, located
+from graphc.ir import Node
+from graphc.ops.kinds import Elementwise, RangeParams, SizeParams
+from graphc.types import ArrayType, Size, same_size, size_names, size_text
+
+
+def names_in(order: Iterable[Node], more: Iterable[Node]) -> frozenset[str]:
+    """The named sizes that computing `order` needs."""
+    names: set[str] = set()
+    for node in (*order, *more):
+        for operand in (node, *node.inputs):
+            for size in operand.type.shape:
+                names |= size_names(size)
+        if isinstance(node.params, SizeParams | RangeParams):
+            names |= size_names(node.params.size)
+    return frozenset(names)
+
+
+def bare_names(type: ArrayType) -> set[str]:
+    """The named sizes that are axes of the type as they are."""
+    return {str(size) for size in type.shape if not isinstance(size, int) and size.is_name}
+
+
+def bound_names(type: ArrayType) -> set[str]:
+    """The named sizes that an array of the type tells: of axes linear in one name."""
+    return {rule[0] for size in type.shape if (rule := _linear(size)) is not None}
+
+
+def _linear(size: Size) -> tuple[str, int, int] | None:
+    """(name, scale, offset) where the size is scale * name + offset."""
+    if isinstance(size, int):
+        return None
+    scale, offset, name = 0, 0, ""
+    for monomial, coefficient in size.terms:
+        if monomial == ():
+            offset = coefficient
+            continue
+        (atom, power), *rest = monomial
+        if rest or power != 1 or not isinstance(atom, str) or name:
+            return None
+        name, scale = atom, coefficient
+    return (name, scale, offset) if scale > 0 else None
+
+
+def rules_of(
+    inputs: Sequence[Node], known: Mapping[Node, Var], names: frozenset[str] | None
+) -> tuple[SizeRule, ...]:
+    """How each named size is bound: by the first input that has it bare, else by a linear one."""
+    rules: dict[str, SizeRule] = {}
+    wanted = names
+    for bare in (True, False):
+        for node in inputs:
+            for axis, size in enumerate(node.type.shape):
+                found = _linear(size)
+                if found is None or found[0] in rules or (bare and found[1:] != (1, 0)):
+                    continue
+                if wanted is None or found[0] in wanted:
+                    rules[found[0]] = SizeRule(found[0], known[node], axis, found[1], found[2])
+    every = {name for node in inputs for size in node.type.shape for name in size_names(size)}
+    missing = sorted((wanted or every) - rules.keys())
+    if missing:
+        raise GraphValueError(
+            located(
+                f"the size {missing[0]!r} follows from no input: "
+                f"give an input a plain axis [{missing[0]}]"
+            )
+        )
+    return tuple(rules.values())
+
+
+def constraints(order: Iterable[Node]) -> list[tuple[Size, Size, str]]:
+    """What could not be decided at declaration: sizes that must agree at the call."""
+    found: dict[tuple[Size, Size], str] = {}
+    for node in order:
+        shapes = [x.type.shape for x in node.inputs]
+        if isinstance(node.params, Reshape):
+            pairs = [(node.inputs[0].type.size, node.type.size)]
+        elif isinstance(node.op, Elementwise):
+            pairs = [
+                (size, node.type.shape[axis - len(shape)])
+                for shape in shapes
+                for axis, size in enumerate(shape)
+                if size != 1
+            ]
+        else:
+            continue
+        for a, b in pairs:
+            if same_size(a, b) is None:
+                found.setdefault(
+                    (a, b), f"{node.op.name}: {size_text(a)} and {size_text(b)} differ"
+                )
+    return [(a, b, text) for (a, b), text in found.items()]
