@@ -189,15 +189,13 @@ class Compiled:
         return self.value(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "value_and_grad":
-            from graphc.autodiff import resolve_wrt, scalar_output
+        if name in ("forward", "backward", "value_and_grad"):
+            # It is not there because the graph cannot be differentiated: say why.
+            from graphc.autodiff import joint, scalar_output
 
-            scalar_output(self.graph, self._of, "value_and_grad")
-            resolve_wrt(self.graph, self._wrt)
-        if name in ("forward", "backward"):
-            from graphc.autodiff import resolve_wrt
-
-            resolve_wrt(self.graph, self._wrt)
+            if name == "value_and_grad":
+                scalar_output(self.graph, self._of, name)
+            joint(self.graph, self._wrt)
         raise AttributeError(f"a compiled graph has no attribute {name!r}")
 
     @property
