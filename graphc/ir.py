@@ -5,7 +5,7 @@
     Origin = file, line, function               where the user declared it
 
     op     = an entry of the op table (graphc.ops)
-    params = what varies from node to node of one op, a frozen dataclass of graphc.ops.kinds, or None
+    params = what varies from node to node of one op, a record of graphc.ops.kinds, or None
     inputs = nodes, in order and with multiplicity
 
 Invariants, all of them in `graphc.verify`:

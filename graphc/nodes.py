@@ -154,7 +154,8 @@ def elementwise(op: Elementwise | str, *inputs: Node) -> Node:
         if dtype == "bool":
             raise GraphTypeError(
                 located(
-                    f"{op.name}: {', '.join(map(describe, inputs))}: a bool operand; convert it with .astype"
+                    f"{op.name}: {', '.join(map(describe, inputs))}: a bool operand; "
+                    "convert it with .astype"
                 )
             )
         dtype = "f64"
@@ -203,7 +204,8 @@ def contraction(op: Contraction, params: Einstein, *inputs: Node) -> Node:
     if dtype == "bool":
         raise GraphTypeError(
             located(
-                f"{op.name}: {', '.join(map(describe, inputs))}: bool operands; convert them with .astype"
+                f"{op.name}: {', '.join(map(describe, inputs))}: bool operands; "
+                "convert them with .astype"
             )
         )
     return node(op, tuple(cast(x, dtype) for x in inputs), params, array_type(dtype, params.shape))
@@ -344,7 +346,7 @@ def transpose(x: Node, axes: tuple[int, ...]) -> Node:
 
 
 def broadcast_to(x: Node, shape: Shape) -> Node:
-    """x repeated to `shape` by NumPy's rule; unlike an operand's, its size 1 may become a named size."""
+    """x repeated to `shape` by NumPy's rule; here its size 1 may become a named size, too."""
     if shape == x.type.shape:
         return x
     own = x.type.shape
@@ -370,7 +372,7 @@ def slice_(x: Node, starts: tuple[Size, ...], sizes: Shape, steps: tuple[int, ..
 
 
 def diagonal(x: Node, offset: int, axis1: int, axis2: int) -> Node:
-    """np.diagonal: the diagonal of two axes, as the last axis; known sizes only where offset is not 0."""
+    """np.diagonal: the diagonal of two axes, as the last axis."""
     shape = x.type.shape
     rows, columns = shape[axis1], shape[axis2]
     from graphc.types import size_max, size_min
@@ -429,8 +431,11 @@ def concatenate(xs: Sequence[Node], axis: int) -> Node:
 
 
 def indexed_shape(shape: Shape, axes: tuple[bool, ...], indices: Sequence[Node]) -> Shape:
-    """The shape of x[index]: the index arrays' common shape stands in place of the indexed axes where
-    these are neighbours, else in front (NumPy's rule)."""
+    """The shape of x[index], by NumPy's rule.
+
+    The index arrays' common shape stands in place of the indexed axes where these are neighbours,
+    else in front.
+    """
     common = broadcast(tuple(i.type.shape for i in indices))
     if common is None:
         raise GraphValueError(
