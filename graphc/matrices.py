@@ -236,8 +236,6 @@ def gaps(w: Node) -> Node:
     return reciprocal_or_zero(nodes.elementwise("subtract", row(w), column(w)))
 
 
-def square_gaps(s: Node) -> Node:
-    """1 / (s[j]**2 - s[i]**2) at [i, j], and 0 where the two are equal."""
-    difference = nodes.elementwise("subtract", row(s), column(s))
-    total = nodes.add(row(s), column(s))
-    return reciprocal_or_zero(nodes.multiply(difference, total))
+def sums(s: Node) -> Node:
+    """1 / (s[j] + s[i]) at [i, j], and 0 where both are 0."""
+    return reciprocal_or_zero(nodes.add(row(s), column(s)))

@@ -173,7 +173,7 @@ _OPERATIONS: Mapping[str, Callable[..., Node]] = {
     "total": _total,
     "eye": matrices.eye,
     "gaps": matrices.gaps,
-    "square_gaps": matrices.square_gaps,
+    "sums": matrices.sums,
     "reciprocal": matrices.reciprocal_or_zero,
     "outside": _outside,
     "frechet": _frechet,

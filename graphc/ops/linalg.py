@@ -176,11 +176,13 @@ SVD = LinAlg(
     ("(U * s) @ H = A", "U.T @ U = eye(U.T @ U)", "H @ H.T = eye(U.T @ U)"),
     (
         "M = U.T @ dA @ H.T",
-        "G = outside(U, dA @ H.T)",
-        "K = outside(H.T, dA.T @ U)",
+        # U.T dU and H dH.T are skew. M's symmetric part turns both alike, its skew part against
+        # each other: apart, neither needs a difference of squares, and equal values are no limit.
+        "P = gaps(s) * sym(M)",
+        "K = sums(s) * (M - sym(M))",
         "ds = diag(M)",
-        "dU = U @ (square_gaps(s) * (M * s + (M * s).T)) + G * reciprocal(s)",
-        "dH = (H.T @ (square_gaps(s) * ((M.T * s).T + M.T * s)) + K * reciprocal(s)).T",
+        "dU = U @ (P + K) + outside(U, dA @ H.T) * reciprocal(s)",
+        "dH = (H.T @ (P - K) + outside(H.T, dA.T @ U) * reciprocal(s)).T",
     ),
     "np.linalg.svd",
     (("full_matrices", False),),
