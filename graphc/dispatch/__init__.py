@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphc.dispatch import (
+    comparing,
     contractions,
     creation,
     differences,
@@ -25,7 +26,9 @@ from graphc.dispatch import (
     linalg,
     missing,
     norms,
+    padding,
     reductions,
+    selecting,
     sorting,
 )
 from graphc.dispatch.registry import FUNCTIONS
@@ -33,6 +36,7 @@ from graphc.errors import GraphTypeError, located
 
 __all__ = [
     "call",
+    "comparing",
     "contractions",
     "creation",
     "differences",
@@ -43,26 +47,31 @@ __all__ = [
     "linalg",
     "missing",
     "norms",
+    "padding",
     "reductions",
+    "selecting",
     "sorting",
 ]
 
 # What graphc does not trace has often a spelling that it does.
 _INSTEAD = {
-    "array_equal": "np.all(a == b)",
-    "allclose": "np.all(np.abs(a - b) <= tolerance)",
-    "isclose": "np.abs(a - b) <= tolerance",
     "nonzero": "np.where(condition, a, b): a shape cannot depend on values",
     "argwhere": "np.where(condition, a, b): a shape cannot depend on values",
     "flatnonzero": "np.where(condition, a, b): a shape cannot depend on values",
-    "extract": "np.where(condition, a, b): a shape cannot depend on values",
-    "compress": "np.where(condition, a, b): a shape cannot depend on values",
     "unique": "an index array given as an input: a shape cannot depend on values",
     "copyto": "np.where(condition, a, b)",
     "put": "graphc.at(x)[i].set(v)",
     "place": "np.where(condition, a, b)",
     "putmask": "np.where(condition, a, b)",
     "fill_diagonal": "np.where(np.eye(n, dtype=bool), v, x)",
+    "piecewise": "np.where or np.select",
+    "put_along_axis": "graphc.at(x)[i].set(v)",
+    "bincount": "graphc.at(np.zeros(n))[i].add(weights)",
+    "histogram": "graphc.at(np.zeros(n))[np.digitize(x, edges) - 1].add(1)",
+    "trim_zeros": "a slice: a shape cannot depend on values",
+    "apply_along_axis": "a function that takes axis=",
+    "apply_over_axes": "a tuple of axes, axis=(0, 1)",
+    "einsum_path": "np.einsum: the path is chosen when the graph is compiled",
     "save": "the arrays of a call",
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 from codegen.program import Affine
 from graphc import nodes
 from graphc.dispatch.einsum import einsum_nodes
-from graphc.dispatch.options import axes_of, dtype_of, one_axis, refuse
+from graphc.dispatch.options import axes_of, dtype_of, one_axis, part, refuse
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
@@ -152,12 +152,42 @@ def trace(
 
 
 @implements(np.cross)
-def cross(a: Any, b: Any, *args: Any, **options: Any) -> Node:
-    raise GraphTypeError(
-        located(
-            "np.cross is not traced by graphc; write it with np.einsum and a constant 3x3x3 array"
-        )
-    )
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None
+) -> Node:
+    """The product of vectors of three components."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    parts = []
+    for x, place in zip(lift_all((a, b)), (axisa, axisb), strict=True):
+        k = one_axis(place, x.type.ndim, f"np.cross: {nodes.describe(x)}")
+        if x.type.shape[k] != 3:
+            raise GraphValueError(
+                located(f"np.cross: {nodes.describe(x)}: axis {k} has not three components")
+            )
+        rest = tuple(size for j, size in enumerate(x.type.shape) if j != k)
+        parts.append([nodes.reshape(part(x, k, j, 1), rest) for j in range(3)])
+    p, q = parts
+    components = []
+    for i, j in ((1, 2), (2, 0), (0, 1)):
+        left, right = nodes.multiply(p[i], q[j]), nodes.multiply(p[j], q[i])
+        components.append(nodes.elementwise("subtract", left, right))
+    ndim = components[0].type.ndim + 1
+    place = one_axis(axisc, ndim, "np.cross")
+    return nodes.concatenate([nodes.expand_dims(x, place) for x in components], place)
+
+
+@implements(np.kron)
+def kron(a: Any, b: Any) -> Node:
+    """Every element of a times the whole of b."""
+    x, y = lift_all((a, b))
+    ndim = max(x.type.ndim, y.type.ndim)
+    left: Shape = (*(1,) * (ndim - x.type.ndim), *x.type.shape)
+    right: Shape = (*(1,) * (ndim - y.type.ndim), *y.type.shape)
+    apart_x = tuple(size for outer in left for size in (outer, 1))
+    apart_y = tuple(size for inner in right for size in (1, inner))
+    blocks = nodes.multiply(nodes.reshape(x, apart_x), nodes.reshape(y, apart_y))
+    return nodes.reshape(blocks, tuple(m * n for m, n in zip(left, right, strict=True)))
 
 
 @implements(np.linalg.matmul)

@@ -12,7 +12,7 @@ import numpy as np
 
 from codegen.record import record
 from graphc import nodes
-from graphc.dispatch.options import one_axis, refuse
+from graphc.dispatch.options import one_axis
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
@@ -285,25 +285,21 @@ def write(x: Node, key: Any, value: Any, mode: str) -> Node:
 def _scatter(x: Node, parts: Parts, value: Node, mode: str) -> Node:
     whole = parts.sizes == x.type.shape and all(step == 1 for step in parts.steps)
     if not whole or parts.kept != x.type.shape:
-        raise GraphValueError(
-            located(
-                "at(x)[...]: slices or new axes beside index arrays are not supported; write `:`"
-            )
-        )
+        return _scatter_flat(x, parts, value, mode)
     return nodes.scatter(x, value, parts.arrays, parts.axes, mode)
 
 
+def _scatter_flat(x: Node, parts: Parts, value: Node, mode: str) -> Node:
+    """Slices and new axes beside index arrays: the same index, read off the elements' numbers."""
+    shape = x.type.shape
+    numbers = nodes.reshape(nodes.arange(x.type.size), shape)
+    part = nodes.reshape(nodes.slice_(numbers, parts.starts, parts.sizes, parts.steps), parts.kept)
+    places = nodes.gather(part, parts.arrays, parts.axes)
+    flat = nodes.reshape(x, (x.type.size,))
+    return nodes.reshape(nodes.scatter(flat, value, (places,), (True,), mode), shape)
+
+
 # -- NumPy's functions -----------------------------------------------------------------------------
-
-
-@implements(np.take)
-def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Node:
-    refuse("np.take", out=out, mode=None if mode == "raise" else mode)
-    x = lift(a)
-    if axis is None:
-        x, axis = nodes.reshape(x, (x.type.size,)), 0
-    place = one_axis(axis, x.type.ndim, f"np.take: {nodes.describe(x)}")
-    return index(x, (*([slice(None)] * place), indices))
 
 
 @implements(np.take_along_axis)

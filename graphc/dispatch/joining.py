@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from graphc import nodes
-from graphc.dispatch.options import dtype_of, one_axis, refuse, sizes_of
+from graphc.dispatch.options import dtype_of, one_axis, part, refuse, sizes_of
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
-from graphc.lifting import lift, lift_all
+from graphc.lifting import Symbolic, lift
 from graphc.types import Shape, Size, size_text
 
 
@@ -59,7 +60,7 @@ def _operands(function: str, arrays: Any, dtype: Any) -> tuple[Node, ...]:
         raise GraphValueError(located(f"{function}: no operands"))
     if not isinstance(arrays, list | tuple):
         raise GraphTypeError(located(f"{function}: the operands are a list, got one value"))
-    operands = lift_all(given)
+    operands = tuple(map(lift, given))  # each becomes an array: a number is no weak operand
     if dtype is not None:
         operands = tuple(nodes.cast(x, dtype_of(dtype)) for x in operands)
     return operands
@@ -139,32 +140,71 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Node]:
     return parts
 
 
-@implements(np.pad)
-def pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Node:
-    value = options.pop("constant_values", 0)
-    refuse("np.pad", **options)
-    if mode != "constant" or not isinstance(value, int | float):
-        raise GraphValueError(
-            located("np.pad: only mode='constant' with one constant value is traced")
-        )
-    x = lift(array)
-    widths = pad_width
-    if isinstance(widths, int | np.integer):
-        widths = [(widths, widths)] * x.type.ndim
-    elif len(widths) == 2 and not isinstance(widths[0], list | tuple):
-        widths = [tuple(widths)] * x.type.ndim
-    elif len(widths) == 1:
-        widths = list(widths) * x.type.ndim
-    if len(widths) != x.type.ndim:
-        raise GraphValueError(
-            located(f"np.pad: {nodes.describe(x)} has {x.type.ndim} axes, got {len(widths)} widths")
-        )
-    return nodes.pad(x, [_width(width) for width in widths], value)
+def _axis_split(function: Any, axis: int, least: int) -> None:
+    name = f"np.{function.__name__}"
+
+    @implements(function)
+    def split_along(ary: Any, indices_or_sections: Any) -> list[Node]:
+        x = lift(ary)
+        if x.type.ndim < least:
+            raise GraphValueError(
+                located(f"{name}: {nodes.describe(x)} has fewer than {least} axes")
+            )
+        return split(Symbolic(x), indices_or_sections, 0 if x.type.ndim == 1 else axis)
 
 
-def _width(width: Any) -> tuple[Size, Size]:
-    before, after = sizes_of(tuple(width), "np.pad")
-    for side in (before, after):
-        if isinstance(side, int) and side < 0:
-            raise GraphValueError(located(f"np.pad: the width {side} is negative"))
-    return before, after
+_axis_split(np.vsplit, 0, 2)
+_axis_split(np.hsplit, 1, 1)
+_axis_split(np.dsplit, 2, 3)
+
+
+@implements(np.array_split)
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Node]:
+    """As np.split, but the first sections may be longer by one."""
+    x = lift(ary)
+    place = one_axis(axis, x.type.ndim, f"np.array_split: {nodes.describe(x)}")
+    size = x.type.shape[place]
+    if not isinstance(indices_or_sections, int | np.integer) or not isinstance(size, int):
+        return split(Symbolic(x), indices_or_sections, place)
+    sections = int(indices_or_sections)
+    if sections < 1:
+        raise GraphValueError(located(f"np.array_split: {sections} sections"))
+    each, longer = divmod(size, sections)
+    lengths = [each + (k < longer) for k in range(sections)]
+    starts = [sum(lengths[:k]) for k in range(sections)]
+    return [part(x, place, start, n) for start, n in zip(starts, lengths, strict=True)]
+
+
+@implements(np.unstack)
+def unstack(x: Any, /, *, axis: int = 0) -> tuple[Node, ...]:
+    node = lift(x)
+    place = one_axis(axis, node.type.ndim, f"np.unstack: {nodes.describe(node)}")
+    shape = node.type.shape
+    size = shape[place]
+    if not isinstance(size, int):
+        raise GraphValueError(
+            located(f"np.unstack: {nodes.describe(node)}: axis {place} needs a known size")
+        )
+    rest = (*shape[:place], *shape[place + 1 :])
+    return tuple(nodes.reshape(part(node, place, k, 1), rest) for k in range(size))
+
+
+@implements(np.block)
+def block(arrays: Any) -> Node:
+    """Nested lists of blocks: the innermost lists join along the last axis."""
+    depth, leaves, level = 0, [arrays], [arrays]
+    while any(isinstance(item, list) for item in level):
+        if not all(isinstance(item, list) and item for item in level):
+            raise GraphValueError(located("np.block: lists nested to different depths, or empty"))
+        level = [inner for item in level for inner in item]
+        depth, leaves = depth + 1, level
+    operands = tuple(map(lift, leaves))
+    ndim = max(depth, *(x.type.ndim for x in operands)) if operands else depth
+    grown = [nodes.reshape(x, (*(1,) * (ndim - x.type.ndim), *x.type.shape)) for x in operands]
+    return _blocks(arrays, iter(grown), ndim - depth)
+
+
+def _blocks(arrays: Any, leaves: Iterator[Node], axis: int) -> Node:
+    if not isinstance(arrays, list):
+        return next(leaves)
+    return nodes.concatenate([_blocks(item, leaves, axis + 1) for item in arrays], axis)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from graphc import nodes
-from graphc.dispatch.options import one_axis, sizes_of
+from graphc.dispatch.options import along, one_axis, sizes_of
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
-from graphc.lifting import lift
+from graphc.lifting import Symbolic, lift
 from graphc.types import Shape, Size, broadcast, product, shape_text, size_text
 
 
@@ -20,10 +20,17 @@ from graphc.types import Shape, Size, broadcast, product, shape_text, size_text
 def reshape(
     a: Any, /, shape: Any = None, order: Any = "C", *, newshape: Any = None, copy: Any = None
 ) -> Node:
-    _c_order("np.reshape", order)
     x = lift(a)
     target = sizes_of(shape if shape is not None else newshape, "np.reshape")
-    return nodes.reshape(x, without_minus_one(x, target))
+    target = without_minus_one(x, target)
+    if _first_axis_first("np.reshape", order):
+        return _reversed(nodes.reshape(_reversed(x), target[::-1]))
+    return nodes.reshape(x, target)
+
+
+def _reversed(x: Node) -> Node:
+    """x with its axes in reverse order: C order is the other's Fortran order."""
+    return nodes.transpose(x, tuple(reversed(range(x.type.ndim))))
 
 
 def without_minus_one(x: Node, shape: Shape) -> Shape:
@@ -47,17 +54,18 @@ def without_minus_one(x: Node, shape: Shape) -> Shape:
     return tuple(left if size == -1 else size for size in shape)
 
 
-def _c_order(function: str, order: Any) -> None:
-    if order not in ("C", "A", "K", None):
-        raise GraphValueError(
-            located(f"{function}: order={order!r} is not supported; transpose first")
-        )
+def _first_axis_first(function: str, order: Any) -> bool:
+    """Whether the order is Fortran's; a value has no memory layout, so "A" and "K" mean C."""
+    if order not in ("C", "F", "A", "K", None):
+        raise GraphValueError(located(f"{function}: order={order!r} is not C, F, A or K"))
+    return bool(order == "F")
 
 
 @implements(np.ravel)
 def ravel(a: Any, order: Any = "C") -> Node:
-    _c_order("np.ravel", order)
     x = lift(a)
+    if _first_axis_first("np.ravel", order):
+        x = _reversed(x)
     return nodes.reshape(x, (x.type.size,))
 
 
@@ -166,6 +174,16 @@ def atleast_2d(*arys: Any) -> Any:
     return _at_least(arys, lambda shape: (1,) * (2 - len(shape)) + shape)
 
 
+@implements(np.atleast_3d)
+def atleast_3d(*arys: Any) -> Any:
+    return _at_least(
+        arys,
+        lambda shape: (
+            (1, *(shape or (1,)), 1) if len(shape) < 2 else shape + (1,) * (3 - len(shape))
+        ),
+    )
+
+
 def _at_least(arrays: Sequence[Any], grow: Any) -> Any:
     made = tuple(nodes.reshape(x, grow(x.type.shape)) for x in map(lift, arrays))
     return made[0] if len(made) == 1 else made
@@ -198,15 +216,73 @@ def fliplr(m: Any) -> Node:
     return flip(m, 1)
 
 
+@implements(np.rot90)
+def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Node:
+    x = lift(m)
+    what = f"np.rot90: {nodes.describe(x)}"
+    if len(axes) != 2:
+        raise GraphValueError(located(f"{what}: it turns two axes, got {axes}"))
+    first, second = (one_axis(axis, x.type.ndim, what) for axis in axes)
+    if first == second:
+        raise GraphValueError(located(f"{what}: the axes {axes} are the same"))
+    turns = int(k) % 4
+    if turns in (1, 2):
+        x = flip(Symbolic(x), second)
+    if turns == 2:
+        return flip(Symbolic(x), first)
+    if turns:
+        x = swapaxes(Symbolic(x), first, second)
+    return flip(Symbolic(x), second) if turns == 3 else x
+
+
+@implements(np.rollaxis)
+def rollaxis(a: Any, axis: int, start: int = 0) -> Node:
+    x = lift(a)
+    what = f"np.rollaxis: {nodes.describe(x)}"
+    place = one_axis(axis, x.type.ndim, what)
+    target = start + x.type.ndim if start < 0 else start
+    if not 0 <= target <= x.type.ndim:
+        raise GraphValueError(located(f"{what}: start={start} is out of range"))
+    return moveaxis(Symbolic(x), place, target - 1 if place < target else target)
+
+
+@implements(np.resize)
+def resize(a: Any, new_shape: Any) -> Node:
+    """The elements again and again in C order, until the new shape is full."""
+    x = lift(a)
+    flat = nodes.reshape(x, (x.type.size,))
+    shape = sizes_of(new_shape, "np.resize")
+    count, size = product(shape), x.type.size
+    if not isinstance(count, int) or not isinstance(size, int) or not size:
+        raise GraphValueError(
+            located(
+                f"np.resize: {nodes.describe(x)} to {shape_text(shape)}: known sizes are needed"
+            )
+        )
+    again = nodes.constant(np.arange(count) % size, "i64")
+    return nodes.reshape(nodes.gather(flat, (again,), (True,)), shape)
+
+
 @implements(np.roll)
 def roll(a: Any, shift: Any, axis: Any = None) -> Node:
     x = lift(a)
-    if not isinstance(shift, int | np.integer) or isinstance(shift, bool):
-        raise GraphTypeError(located("np.roll: the shift is one int; roll axis by axis"))
+    shifts = [_whole(item, "np.roll: the shift") for item in _listed(shift)]
     if axis is None:
         flat = nodes.reshape(x, (x.type.size,))
-        return nodes.reshape(_rolled(flat, int(shift), 0), x.type.shape)
-    return _rolled(x, int(shift), one_axis(axis, x.type.ndim, f"np.roll: {nodes.describe(x)}"))
+        return nodes.reshape(_rolled(flat, sum(shifts), 0), x.type.shape)
+    axes = [one_axis(item, x.type.ndim, f"np.roll: {nodes.describe(x)}") for item in _listed(axis)]
+    count = max(len(shifts), len(axes))
+    if len(shifts) not in (1, count) or len(axes) not in (1, count):
+        raise GraphValueError(located(f"np.roll: {len(shifts)} shifts for {len(axes)} axes"))
+    for k in range(count):
+        x = _rolled(x, shifts[k % len(shifts)], axes[k % len(axes)])
+    return x
+
+
+def _whole(value: Any, what: str) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise GraphTypeError(located(f"{what} is an int, got {value!r}"))
+    return int(value)
 
 
 def _rolled(x: Node, shift: int, axis: int) -> Node:
@@ -228,14 +304,22 @@ def _part(x: Node, axis: int, start: Size, length: Size) -> Node:
 @implements(np.repeat)
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Node:
     x = lift(a)
-    if not isinstance(repeats, int | np.integer) or isinstance(repeats, bool):
+    if isinstance(repeats, Symbolic):
         raise GraphTypeError(
-            located("np.repeat: repeats is one int; a shape cannot depend on values")
+            located("np.repeat: repeats is a constant; a shape cannot depend on values")
         )
-    if axis is None:
-        x, axis = nodes.reshape(x, (x.type.size,)), 0
-    place = one_axis(axis, x.type.ndim, f"np.repeat: {nodes.describe(x)}")
-    shape, count = x.type.shape, int(repeats)
+    x, place = along(x, axis, "np.repeat")
+    shape = x.type.shape
+    if np.size(repeats) != 1:
+        size = shape[place]
+        if np.shape(repeats) != (size,):
+            raise GraphValueError(
+                located(f"np.repeat: {np.size(repeats)} repeats for {size_text(size)} elements")
+            )
+        again = np.repeat(np.arange(np.size(repeats)), repeats)
+        chosen = tuple(k == place for k in range(place + 1))
+        return nodes.gather(x, (nodes.constant(again, "i64"),), chosen)
+    count = _whole(np.ravel(repeats)[0], "np.repeat: repeats")
     wide = nodes.broadcast_to(
         nodes.expand_dims(x, place + 1), (*shape[: place + 1], count, *shape[place + 1 :])
     )
@@ -280,11 +364,14 @@ def diag(v: Any, k: int = 0) -> Node:
         raise GraphValueError(
             located(f"np.diag: {nodes.describe(x)} is neither a vector nor a matrix")
         )
-    if k:
-        raise GraphValueError(
-            located(f"np.diag: k={k} of a vector is not supported; pad the vector")
-        )
-    return _diagonal_matrix(x)
+    before, after = max(-int(k), 0), max(int(k), 0)
+    return nodes.pad(_diagonal_matrix(x), [(before, after), (after, before)])
+
+
+@implements(np.diagflat)
+def diagflat(v: Any, k: int = 0) -> Node:
+    x = lift(v)
+    return diag(Symbolic(nodes.reshape(x, (x.type.size,))), k)
 
 
 def _diagonal_matrix(x: Node) -> Node:
@@ -311,12 +398,11 @@ def _triangle(function: str, x: Node, mask_of: Any, k: int, lower: bool) -> Node
     if x.type.ndim < 2:
         raise GraphValueError(located(f"{function}: {nodes.describe(x)} has fewer than two axes"))
     rows, columns = x.type.shape[-2:]
-    if not isinstance(rows, int) or not isinstance(columns, int):
-        raise GraphValueError(
-            located(
-                f"{function}: {nodes.describe(x)}: the sizes must be ints; give a mask as an input"
-            )
-        )
-    mask = mask_of(rows, columns, k, dtype=bool)
-    chosen = nodes.constant(mask if lower else ~mask)
+    if isinstance(rows, int) and isinstance(columns, int):
+        mask = mask_of(rows, columns, k, dtype=bool)
+        chosen = nodes.constant(mask if lower else ~mask)
+    else:
+        row = nodes.add(nodes.reshape(nodes.arange(rows), (rows, 1)), nodes.constant(k, "i64"))
+        op = "greater_equal" if lower else "less"
+        chosen = nodes.elementwise(op, row, nodes.arange(columns))
     return nodes.elementwise("where", chosen, x, nodes.constant(0, x.type.dtype))

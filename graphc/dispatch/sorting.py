@@ -180,7 +180,7 @@ def _row(x: Node, position: Size) -> Node:
     return nodes.reshape(row, rest)
 
 
-implements(np.median)(_median("np.median", False))
+median = implements(np.median)(_median("np.median", False))
 implements(np.nanmedian)(_median("np.nanmedian", True))
 
 

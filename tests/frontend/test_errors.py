@@ -136,7 +136,7 @@ TYPE_ERRORS = [
     (lambda m: -m, "NumPy defines no bool negative"),
     (lambda y: np.sort_complex(y), "np.sort_complex is not traced by graphc"),
     (lambda y: np.linalg.eig(y), "np.linalg.eig is not traced by graphc"),
-    (lambda y: np.isclose(y, 1), "np.isclose is not traced by graphc; use np.abs(a - b) <="),
+    (lambda y: np.piecewise(y, [y > 0], [1]), "np.piecewise is not traced by graphc; use np.where"),
     (lambda y: np.nonzero(y), "a shape cannot depend on values"),
     (lambda y: np.frexp(y), "np.frexp is not traced by graphc"),
     (lambda y: np.exp(y, out=np.ones(3)), "np.exp: `out=` is not supported; use the result"),
