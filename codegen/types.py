@@ -137,7 +137,7 @@ class Dim:
         raise GraphTypeError(
             located(
                 f"the size `{self}` is known only at the call: +, -, * and // of sizes make sizes; "
-                f"for other arithmetic use a value (x / n), or graphc.size(n, dtype)"
+                "otherwise use a value (x / n), graphc.size(n, dtype) or graphc.arange(n)"
             )
         )
 
