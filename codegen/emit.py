@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from codegen.arrays import (
@@ -31,9 +32,11 @@ from codegen.plan.steps import (
     Window,
     outs_of,
 )
+from codegen.plan.tiles import Region
 from codegen.plan.uses import Uses
 from codegen.printers import ATOM, UNARY, Printer, dtype_text
 from codegen.source import Assign, Blank, Block, Comment, Do, Source
+from codegen.tiled import write_tiles
 from codegen.types import Dim, Size, size_text
 
 _AUGMENTED = frozenset({"+", "-", "*", "/", "//", "%"})
@@ -52,6 +55,7 @@ class Plan:
     names: list[str]
     scope: Names
     scalar_mode: bool
+    regions: Mapping[Step, Region]
 
 
 class Emitter:
@@ -63,6 +67,8 @@ class Emitter:
         # Loop variables by the name that stands for them in sizes; `printer.size` knows the dict.
         self.loops = loops
         self.sources: list[Source] = []
+        # Where elementwise steps of a loop over tiles put their results.
+        self.into: dict[Value, str] = {}
         self._note = ""
         self._notes: dict[int, tuple[str, ...]] = {}
         self._seen: set[str] = set()
@@ -75,19 +81,40 @@ class Emitter:
     def body(self) -> list[Source]:
         """All statements, with their comments."""
         printer, plan = self.printer, self.plan
-        inline, names = plan.inline, plan.names
-        text, level = printer.text, printer.level
-        for index, name in enumerate(names):
-            text[index] = name
+        for index, name in enumerate(plan.names):
+            printer.text[index] = name
+        inside: set[Step] = set()
         for step in plan.sheet.steps:
-            index = step.out.index
-            if inline[index]:
-                text[index], level[index] = expression(printer, step)
-                self._carry_notes(step)
-                continue
-            self._comment(step)
-            self._statement(step)
+            region = plan.regions.get(step)
+            if region is not None:
+                inside.update(region.steps)
+                write_tiles(self, region)
+            elif step not in inside:
+                self._step(step)
         return without_echoes(self.sources)
+
+    def within(self, steps: Sequence[Step], sources: list[Source], sums: dict[Step, str]) -> None:
+        """Write steps into another block; a sum is appended to the list of that name instead."""
+        outside, self.sources, self._note = self.sources, sources, ""
+        self._seen.update(self.plan.names[step.out.index] for step in steps)
+        for step in steps:
+            if step in sums:
+                self._comment(step)
+                value = expression(self.printer, step)[0]
+                self.sources.append(Do(f"{sums[step]}.append({value})", step.tag))
+            else:
+                self._step(step)
+        self.sources, self._note = outside, ""
+
+    def _step(self, step: Step) -> None:
+        """A statement, or a part of the expression that reads it."""
+        index, printer = step.out.index, self.printer
+        if self.plan.inline[index]:
+            printer.text[index], printer.level[index] = expression(printer, step)
+            self._carry_notes(step)
+            return
+        self._comment(step)
+        self._statement(step)
 
     # -- comments ----------------------------------------------------------------------------------
 
@@ -176,6 +203,11 @@ class Emitter:
             self._in_place(step, name, place)
             return
         spare = self.plan.buffers.reused[index]
+        where = self.into.get(step.out, "")
+        if where and isinstance(step, Apply):
+            text = self._with_out(step, where)
+            self.sources.append(Do(text, step.tag) if where == name else Assign(name, text))
+            return
         if spare is None:
             self._assign(step, name, expression(self.printer, step)[0])
             return

@@ -25,6 +25,7 @@ from codegen.plan.schedule import schedule
 from codegen.plan.steps import Apply, scales
 from codegen.plan.strength import strengthen
 from codegen.plan.sums import simplify_sums
+from codegen.plan.tiles import settle, tiles
 from codegen.plan.uses import uses
 from codegen.printers import MathPrinter, Printer, dtype_text
 from codegen.program import Function, Options, Program, Tree, Var
@@ -118,8 +119,10 @@ def plan_function(
     small = len(sheet.steps) <= SCALAR_STEPS
     scalar_mode = small and scalar_only(sheet, [known[var] for var in parameters] + results)
     inline = inline_values(sheet, read, scale, scalar_mode)
+    regions = {} if scalar_mode else tiles(sheet, read, inline, options)
     callables = frozenset(program.callables)
     places = buffers(sheet, read, inline, scale, callables, _donated(function, options, known))
+    settle(regions, places)
     scope = Names(module.taken)
     texts, containers = parameter_names(function, scope, saved)
     sizes = Sizes()
@@ -128,7 +131,7 @@ def plan_function(
     idents = {known[var].index: text for var, text in module.constants.items()}
     idents.update({known[var].index: texts[var] for var in parameters})
     names = name_values(sheet, read, inline, places, scope, idents)
-    plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode)
+    plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode, regions)
     return Planned(function, plan, known, sizes, texts, containers)
 
 

@@ -1,0 +1,104 @@
+"""A region of elementwise steps as a loop over tiles.
+
+x_tile = x[tile] for what is read, d_x_tile = d_x[tile] for what is read later, and between them the
+steps as they would stand without the loop, in rows of one scratch array. Sums of tiles go to a
+list that is added up at the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codegen.arrays import filled
+from codegen.plan.steps import Step
+from codegen.plan.tiles import Region, origin, scratch
+from codegen.printers import ATOM, dtype_text
+from codegen.source import Assign, Blank, Block, Comment, Source
+
+if TYPE_CHECKING:
+    from codegen.emit import Emitter
+
+
+def write_tiles(emitter: Emitter, region: Region) -> None:
+    """The loop, what it needs before and what it leaves behind."""
+    plan, printer = emitter.plan, emitter.printer
+    names, text, level, fresh = plan.names, printer.text, printer.level, plan.scope.fresh
+    outside, tag = emitter.sources, region.steps[0].tag
+    if outside:
+        outside.append(Blank())
+    outside.append(Comment("In tiles that stay in the cache.", tag))
+
+    whole = {value: names[value.index] for value in (*region.sliced, *region.leaving)}
+    spelled = {value: (text[value.index], level[value.index]) for value in whole}
+    renamed = {name: fresh(f"{name}_tile") for name in dict.fromkeys(whole.values()) if name}
+    places = {value: origin(value, region, plan.buffers) for value in region.leaving}
+    rows = scratch(region, plan.buffers, plan.inline)
+    direct = set(rows.values())
+    for value, place in places.items():
+        if place is None:
+            outside.append(Assign(whole[value], filled(printer, value, 0, empty=True), tag=tag))
+    sums = {step: fresh(f"{names[step.out.index]}_tiles") for step in region.sums}
+    outside.extend(Assign(name, "[]", tag=tag) for name in sums.values())
+
+    start, tile = fresh("start"), fresh("tile")
+    inside: list[Source] = [Assign(tile, f"slice({start}, {start} + {region.rows})", tag=tag)]
+    cut: list[str] = []
+    for value in region.sliced:
+        index = value.index
+        name = renamed.get(names[index]) or fresh("tile_part")
+        inside.append(Assign(name, f"{printer.operand(value, ATOM)}[{tile}]", tag=tag))
+        names[index] = text[index] = name
+        level[index] = ATOM
+        cut.append(name)
+    for value, place in places.items():
+        if place is None and value in direct:
+            name = renamed[whole[value]]
+            inside.append(Assign(name, f"{whole[value]}[{tile}]", tag=tag))
+            cut.append(name)
+    for step in region.steps:
+        index = step.out.index
+        if not plan.inline[index] and step not in sums:
+            names[index] = text[index] = renamed.get(names[index], names[index])
+    own = [
+        names[value.index] for value, row in rows.items() if value is row and value not in places
+    ]
+    if own:
+        _scratch(emitter, region, own, cut, inside)
+    emitter.into = {value: names[row.index] for value, row in rows.items()}
+    emitter.within(region.steps, inside, sums)
+    emitter.into = {}
+    for value, place in places.items():
+        if place is None and value not in direct:
+            inside.append(Assign(f"{whole[value]}[{tile}]", names[value.index], tag=tag))
+    count = printer.size(region.shape[0])
+    outside.append(Block(f"for {start} in range(0, {count}, {region.rows}):", inside, tag))
+
+    for value, name in whole.items():
+        names[value.index] = name
+        text[value.index], level[value.index] = spelled[value]
+    for value, place in places.items():
+        text[value.index] = whole[value]
+        if place is not None and names[place.index] != whole[value]:
+            outside.append(Assign(whole[value], names[place.index], tag=tag))
+    for step, name in sums.items():
+        outside.append(Assign(names[step.out.index], _total(step, name), tag=tag))
+
+
+def _scratch(
+    emitter: Emitter, region: Region, own: list[str], cut: list[str], inside: list[Source]
+) -> None:
+    """One array for all rows of scratch, and the names of its rows."""
+    printer, scope = emitter.printer, emitter.plan.scope
+    name, tag = scope.fresh("scratch"), region.steps[0].tag
+    dtype = region.steps[0].out.dtype
+    shape = [str(region.rows), *(printer.size(size) for size in region.shape[1:])]
+    typed = "" if dtype == "f64" else f", {dtype_text(dtype)}"
+    space = f"np.empty(({len(own)}, {', '.join(shape)}){typed})"
+    emitter.sources.append(Assign(name, space, tag=tag))
+    names = ", ".join(own) + ("," if len(own) == 1 else "")
+    inside.append(Assign(f"({names})", f"{name}[:, : len({cut[0]})]", tag=tag))
+
+
+def _total(step: Step, name: str) -> str:
+    dtype = step.out.dtype
+    return f"np.sum({name})" if dtype == "f64" else f"np.sum({name}, dtype={dtype_text(dtype)})"

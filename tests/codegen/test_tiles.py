@@ -1,0 +1,135 @@
+"""Regions in tiles: the same numbers as without, at every size of tile and array."""
+
+import numpy as np
+import pytest
+
+import graphc
+from codegen import generate, load
+from codegen.program import Options
+from graphc.functions import plan, program
+
+CACHE = 1 << 12  # bytes: tiles of 64 doubles, for arrays of 2,048 and more
+SMALL = Options(cache_bytes=CACHE)
+
+
+def emitted(graph, options, wrt=None):
+    generated = generate(program(plan(graph, wrt, None), True), options)
+    return generated.source, load(generated)
+
+
+def gated(x, gate):
+    return (np.tanh(x) * gate * np.exp(-x * x)).sum()
+
+
+def rows(x, bias, scale):
+    h = (x + bias) * scale
+    return (h * np.exp(-h)).sum()
+
+
+def two_sums(x):
+    p = np.exp(x - x.max())
+    q = p / p.sum()
+    return (q * q * np.cos(q)).sum()
+
+
+def through_a_product(x, w):
+    h = np.tanh(x * 2.0 + 1.0) * x
+    y = h @ w
+    return (np.exp(-y * y) * y).sum() + (h * h).sum()
+
+
+CASES = {
+    "vectors": (gated, ((5001,), (5001,))),
+    "one tile exactly": (gated, ((4096,), (4096,))),
+    "a bias for each column, a factor for each row": (rows, ((1500, 3), (3,), (1500, 1))),
+    "sums between": (two_sums, ((5777,),)),
+    "a product between": (through_a_product, ((2100, 2), (2, 2))),
+}
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize("case", CASES)
+def test_tiles_compute_what_whole_arrays_do(case, dtype):
+    function, shapes = CASES[case]
+    rng = np.random.default_rng(0)
+    kind = {"f64": np.float64, "f32": np.float32}[dtype]
+    arrays = [rng.normal(size=shape).astype(kind) for shape in shapes]
+    copies = [array.copy() for array in arrays]
+    graph = graphc.trace(function, *arrays)
+    plain, whole = emitted(graph, Options())
+    source, tiled = emitted(graph, SMALL)
+    assert "tile" not in plain
+    assert "tile = slice(start, start + " in source
+    tolerance = 1e-12 if dtype == "f64" else 1e-4
+    value, grads = tiled.value_and_grad(*arrays)
+    expected, expected_grads = whole.value_and_grad(*arrays)
+    assert np.asarray(value).dtype == np.asarray(expected).dtype
+    np.testing.assert_allclose(value, expected, rtol=tolerance)
+    for found, other, array in zip(grads, expected_grads, arrays, strict=True):
+        assert found.dtype == kind
+        assert found.flags.writeable
+        assert not any(np.shares_memory(found, argument) for argument in arrays)
+        np.testing.assert_allclose(found, other, rtol=tolerance, atol=tolerance)
+        assert found.shape == array.shape
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 4000])
+def test_an_expected_size_is_no_promise(size):
+    graph = graphc.trace(gated, "f64[n]", "f64[n]")
+    options = Options(sizes=(("n", 4000),), cache_bytes=CACHE)
+    source, tiled = emitted(graph, options)
+    assert "range(0, n, " in source
+    x, gate = np.random.default_rng(1).normal(size=(2, size))
+    value, grads = tiled.value_and_grad(x, gate)
+    _, whole = emitted(graph, Options())
+    expected, expected_grads = whole.value_and_grad(x, gate)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    for found, other in zip(grads, expected_grads, strict=True):
+        np.testing.assert_allclose(found, other, rtol=1e-12)
+
+
+def test_elementwise_results_are_the_same_for_every_tile():
+    x, gate = np.random.default_rng(2).normal(size=(2, 5000))
+    graph = graphc.trace(gated, x, gate)
+    results = [
+        emitted(graph, Options(cache_bytes=cache))[1].value_and_grad(x, gate)[1]
+        for cache in (512, 1000, 4096, 1 << 20)
+    ]
+    for grads in results[1:]:
+        np.testing.assert_array_equal(grads.x, results[0].x)
+        np.testing.assert_array_equal(grads.gate, results[0].gate)
+
+
+def test_an_unknown_size_is_not_tiled():
+    graph = graphc.trace(gated, "f64[n]", "f64[n]")
+    assert "tile" not in emitted(graph, SMALL)[0]
+
+
+def test_forward_and_backward_in_tiles_agree_with_the_fused_function():
+    x, gate = np.random.default_rng(3).normal(size=(2, 2999))
+    graph = graphc.trace(gated, x, gate)
+    source, module = emitted(graph, SMALL)
+    assert source.count("tile = slice(") >= 3
+    value, saved = module.forward(x, gate)
+    grads = module.backward(saved)
+    expected, expected_grads = module.value_and_grad(x, gate)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    np.testing.assert_allclose(grads.x, expected_grads.x, rtol=1e-12)
+    np.testing.assert_allclose(grads.gate, expected_grads.gate, rtol=1e-12)
+
+
+def test_a_result_that_is_read_again_leaves_the_loop():
+    b = graphc.Builder("kept")
+    x = b.input("x", "f64[2900]")
+    h = b.node("h", np.tanh(x) * x + 1.0)
+    b.output("h", h)
+    b.output("total", (h * np.exp(h)).sum())
+    graph = b.build()
+    values = np.linspace(-1, 1, 2900)
+    source, module = emitted(graph, SMALL)
+    assert "tile" in source
+    h, total = module.value(values)
+    np.testing.assert_allclose(h, np.tanh(values) * values + 1.0, rtol=1e-14)
+    np.testing.assert_allclose(total, (h * np.exp(h)).sum(), rtol=1e-12)
