@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from graphc.tracing import param, trace
     from graphc.training import initialisers, optimizers, schedules
     from graphc.training.initialise import init_params
+    from graphc.training.loop import fit
     from graphc.training.step import train_step
     from graphc.training.storage import load_params, save_params
     from graphc.values import Value
@@ -130,6 +131,7 @@ _HOMES = {
     "erf": "graphc.nn",
     "erfc": "graphc.nn",
     "expm": "graphc.linear",
+    "fit": "graphc.training.loop",
     "gelu": "graphc.nn",
     "grad": "graphc.autodiff",
     "group_norm": "graphc.layers",
@@ -208,6 +210,7 @@ __all__ = [
     "erf",
     "erfc",
     "expm",
+    "fit",
     "gelu",
     "grad",
     "group_norm",

@@ -91,7 +91,8 @@ class TrainStep:
     step.evaluate(params, batch)  the value alone
     step.graph, step.source       what is computed, and the code that computes it
 
-    value: what the loss graph returns. state: {"count": steps taken, <slot>: as params, ...}.
+    state: {"count": steps taken, <slot>: as params, ...}.
+    value: what the loss graph returns; a dict of a builder's outputs, where it has several.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class TrainStep:
         )
         self.graph = _step_graph(loss, optimizer, self.parameters, self._batch_arguments, self.of)
         self._state = dict(self.graph.arguments)["state"]
+        self._value = _value_container(loss)
         # Loss and gradient are in their stable forms already, and nothing is differentiated again.
         given = () if not donate else (*self.parameters.leaves, *leaves(self._state))
         self.compiled: Compiled = compile(
@@ -170,7 +172,14 @@ class TrainStep:
         given = dict(
             zip((name for name, _ in self._batch_arguments), self.batch(batch), strict=True)
         )
-        return self._evaluate.value(**given, **self.parameters.by_argument(params))
+        found = self._evaluate.value(**given, **self.parameters.by_argument(params))
+        if self.loss.result is None and len(self.loss.outputs) > 1:
+            return found._asdict()  # a builder's named outputs, as a step returns them
+        return found
+
+    def scalar(self, value: Any) -> float:
+        """The loss alone, of what a step or `evaluate` returns."""
+        return float(flatten(self._value, value)[self.of])
 
     def batch(self, batch: Any) -> tuple[Any, ...]:
         """A batch as a tuple of the loss's other arguments, in order."""
