@@ -9,8 +9,8 @@ import numpy as np
 
 from graphc import matrices, nodes
 from graphc.dispatch.contractions import outer, trace, vecdot
-from graphc.dispatch.norms import norm, to_floating
-from graphc.dispatch.options import refuse
+from graphc.dispatch.norms import norm
+from graphc.dispatch.options import floating, refuse
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
@@ -127,7 +127,7 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Node:
     if not upper:
         return matrices.apply("cholesky", x)
     if x.type.ndim < 2:
-        matrices.result_types(LINALG["cholesky"], (to_floating(x),))  # raises
+        matrices.result_types(LINALG["cholesky"], (floating(x),))  # raises
     return matrices.transposed(matrices.apply("cholesky", matrices.transposed(x)))
 
 

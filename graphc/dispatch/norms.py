@@ -7,24 +7,19 @@ from typing import Any
 import numpy as np
 
 from graphc import matrices, nodes
-from graphc.dispatch.options import axes_of, flag, one_axis
+from graphc.dispatch.options import axes_of, flag, floating, one_axis
 from graphc.dispatch.reductions import root
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import lift
-from graphc.types import FLOATING, Shape
-
-
-def to_floating(x: Node) -> Node:
-    """x, an integer or bool as f64."""
-    return x if x.type.dtype in FLOATING else nodes.cast(x, "f64")
+from graphc.types import Shape
 
 
 @implements(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Node:
     """NumPy's rules: of all elements, of vectors (one axis) or of matrices (two)."""
-    node = to_floating(x if isinstance(x, Node) else lift(x))
+    node = floating(x if isinstance(x, Node) else lift(x))
     keep = flag(keepdims)
     if ord is None:
         axes = axes_of(axis, node, "np.linalg.norm")
@@ -41,14 +36,14 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> No
 
 @implements(np.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: Any = 2) -> Node:
-    node = to_floating(lift(x))
+    node = floating(lift(x))
     axes = axes_of(axis, node, "np.linalg.vector_norm")
     return _vector(node, ord, axes, flag(keepdims))
 
 
 @implements(np.linalg.matrix_norm)
 def matrix_norm(x: Any, /, *, keepdims: Any = False, ord: Any = "fro") -> Node:
-    node = to_floating(lift(x))
+    node = floating(lift(x))
     if node.type.ndim < 2:
         raise GraphValueError(
             located(f"np.linalg.matrix_norm: {nodes.describe(node)} is no matrix")

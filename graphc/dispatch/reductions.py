@@ -276,23 +276,6 @@ def root(square: Node) -> Node:
     return nodes.elementwise("where", zero, nodes.constant(0, dtype), value)
 
 
-@implements(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Node:
-    node = floating(lift(x))
-    axes = axes_of(axis, node, "np.linalg.norm")
-    if len(axes) == 1 and ord in (1, np.inf):
-        size = nodes.elementwise("absolute", node)
-        if ord == 1:
-            return nodes.sum_(size, axes, flag(keepdims))
-        return nodes.reduction("max", size, axes, flag(keepdims))
-    euclidean = ord is None or (ord == 2 and len(axes) == 1) or (ord == "fro" and len(axes) == 2)
-    if not euclidean:
-        raise GraphValueError(
-            located(f"np.linalg.norm: ord={ord!r} is not traced; 2, and for vectors 1 and inf, are")
-        )
-    return root(nodes.sum_(nodes.elementwise("square", node), axes, flag(keepdims)))
-
-
 # -- extremes --------------------------------------------------------------------------------------
 
 _EXTREMES = {"max": "maximum", "min": "minimum"}
