@@ -25,7 +25,7 @@ from codegen.types import Shape, Size, product, substitute
 
 _BYTES = {"f64": 8, "f32": 4, "i64": 8, "i32": 4, "bool": 1}
 # A tile of one array takes this part of the cache: a long chain has several alive at once.
-_SHARE = 8
+_SHARE = 4
 # Arrays below so many caches are worked on whole.
 _LARGE_ENOUGH = 4
 # Fewer passes over memory are not worth a loop.

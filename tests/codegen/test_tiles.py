@@ -8,7 +8,7 @@ from codegen import generate, load
 from codegen.program import Options
 from graphc.functions import plan, program
 
-CACHE = 1 << 12  # bytes: tiles of 64 doubles, for arrays of 2,048 and more
+CACHE = 1 << 12  # bytes: tiles of 128 doubles, for arrays of 2,048 and more
 SMALL = Options(cache_bytes=CACHE)
 
 
@@ -75,7 +75,7 @@ def test_tiles_compute_what_whole_arrays_do(case, dtype):
         np.testing.assert_array_equal(array, copy)
 
 
-@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 4000])
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 4000])
 def test_an_expected_size_is_no_promise(size):
     graph = graphc.trace(gated, "f64[n]", "f64[n]")
     options = Options(sizes=(("n", 4000),), cache_bytes=CACHE)
