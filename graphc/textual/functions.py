@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from codegen.program import Broadcast, Reshape, Slice, Transpose
-from graphc import nodes
+from graphc import matrices, nodes
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, lift, lift_all
 from graphc.ops.kinds import Concatenate, Contraction, Op, Pad, Params
+from graphc.ops.linalg import LINALG
 from graphc.ops.reductions import REDUCTIONS
 from graphc.textual.index_formula import read_contraction
 from graphc.textual.limits import MAX_ELEMENTS, MAX_NDIM
@@ -283,7 +284,26 @@ def _convert(x: Any, dtype: Any) -> Value:
     return Value(lift(x)).astype(dtype)
 
 
+def _linalg(name: str) -> Callable[..., Any]:
+    """inv(a); of a decomposition one result: eigh(a, result='V')."""
+    op = LINALG[name]
+
+    def call(*operands: Any, result: Any = None) -> Value:
+        if len(operands) != len(op.args):
+            raise GraphTypeError(located(f"{name} takes {len(op.args)} operands"))
+        found = matrices.results(op, *lift_all(operands))
+        if len(found) == 1 and result is None:
+            return Value(found[0])
+        if result not in op.results:
+            known = ", ".join(map(repr, op.results))
+            raise GraphValueError(located(f"{name}: result={result!r}; it has {known}"))
+        return Value(found[op.results.index(result)])
+
+    return call
+
+
 _EXACT: Mapping[str, Callable[..., Any]] = {
+    **{name: _linalg(name) for name in LINALG},
     "sum": _sum,
     **{name: _fold(name) for name in REDUCTIONS},
     "matmul": _matmul,
@@ -306,8 +326,8 @@ _EXACT: Mapping[str, Callable[..., Any]] = {
 # -- as traced code has them -----------------------------------------------------------------------
 
 
-def _numpy(name: str) -> Callable[..., Any]:
-    function = getattr(np, name)
+def _numpy(name: str, module: Any = np) -> Callable[..., Any]:
+    function = getattr(module, name)
 
     def call(*args: Any, **options: Any) -> Any:
         _check_symbolic(name, args, options)
@@ -358,7 +378,10 @@ _NUMPY = (
 )
 _OURS = ("logsumexp", "softmax", "log_softmax", "cross_entropy", "one_hot")
 
+_OF_MATRICES = ("norm", "eigvalsh", "svdvals", "matrix_power", "cond")
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    **{name: _numpy(name, np.linalg) for name in _OF_MATRICES},
     **{name: _numpy(name) for name in _NUMPY},
     **{name: _ours(name) for name in _OURS},
     **_EXACT,

@@ -26,6 +26,7 @@ from graphc.ops.kinds import (
     Indexing,
     Layout,
     Leaf,
+    LinAlg,
     LinAlgParams,
     Pad,
     Place,
@@ -86,6 +87,8 @@ class Speller:
                 return Spelt(f"gather({operands[0].text}, {index}{unique})")
             case Scatter():
                 return self._scatter(node, operands)
+            case LinAlg():
+                return self._linalg(node, operands)
             case Leaf() if isinstance(node.params, SizeParams):
                 size = self.size(node.params.size)
                 return Spelt(f"size({size}, '{node.type.dtype}')" if self.exact else size)
@@ -183,6 +186,20 @@ class Speller:
         index = self._indices(params, indices)
         return Spelt(f"scatter({base.text}, {value.text}, {index}, mode='{params.mode}'{unique})")
 
+    # -- matrix functions ------------------------------------------------------------------------
+
+    def _linalg(self, node: Node, operands: Sequence[Spelt]) -> Spelt:
+        op, params = node.op, node.params
+        assert isinstance(op, LinAlg)
+        assert isinstance(params, LinAlgParams)
+        call = _call(op.name, operands)
+        if len(op.results) == 1:
+            return call
+        result = op.results[params.result]
+        if self.exact:
+            return Spelt(f"{call.text[:-1]}, result='{result}')")
+        return Spelt(f"{call.text}.{result}")
+
     # -- what is written by hand -----------------------------------------------------------------
 
     def _other(self, node: Node, operands: Sequence[Spelt]) -> Spelt:
@@ -197,8 +214,6 @@ class Speller:
                 name = f"{name}.saved"
             case PrimitiveCall("backward", operand):
                 name = f"{name}.vjp[{operand}]"
-            case LinAlgParams(result) if result:
-                name = f"{name}[{result}]"
         return _call(name, operands)
 
 
