@@ -86,8 +86,10 @@ if TYPE_CHECKING:
     from graphc.training import initialisers, optimizers, schedules
     from graphc.training.initialise import init_params
     from graphc.training.loop import fit
+    from graphc.training.objective import scipy_objective
     from graphc.training.step import train_step
     from graphc.training.storage import load_params, save_params
+    from graphc.transforms import hessian, hvp, jacobian, jacobian_structure, jvp
     from graphc.values import Value
 
 # Where each public name lives. `compile`, `load` and others would be heavy to import up front.
@@ -136,8 +138,13 @@ _HOMES = {
     "grad": "graphc.autodiff",
     "group_norm": "graphc.layers",
     "gru_cell": "graphc.layers",
+    "hessian": "graphc.transforms",
+    "hvp": "graphc.transforms",
     "init_params": "graphc.training.initialise",
     "initialisers": "graphc.training.initialisers",
+    "jacobian": "graphc.transforms",
+    "jacobian_structure": "graphc.transforms",
+    "jvp": "graphc.transforms",
     "layer_norm": "graphc.layers",
     "load": "graphc.textual",
     "load_params": "graphc.training.storage",
@@ -156,6 +163,7 @@ _HOMES = {
     "relu": "graphc.nn",
     "save_params": "graphc.training.storage",
     "schedules": "graphc.training.schedules",
+    "scipy_objective": "graphc.training.objective",
     "sigmoid": "graphc.nn",
     "silu": "graphc.nn",
     "size": "graphc.nn",
@@ -215,8 +223,13 @@ __all__ = [
     "grad",
     "group_norm",
     "gru_cell",
+    "hessian",
+    "hvp",
     "init_params",
     "initialisers",
+    "jacobian",
+    "jacobian_structure",
+    "jvp",
     "layer_norm",
     "load",
     "load_params",
@@ -235,6 +248,7 @@ __all__ = [
     "relu",
     "save_params",
     "schedules",
+    "scipy_objective",
     "sigmoid",
     "silu",
     "size",
