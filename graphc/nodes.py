@@ -1,6 +1,6 @@
 """Typed construction: each function makes one node (and the casts it needs) from nodes.
 
-Every layer builds nodes here, the user's operators as well as the derivatives, so a type rule stands
+Every layer builds nodes here, the user's operators as well as the derivatives: a type rule stands
 in one place. The errors name the op, the operands and their types.
 """
 
