@@ -16,37 +16,53 @@ def without_echoes(sources: Sequence[Source]) -> list[Source]:
     """The statements, without a comment above a single line that reads the same.
 
     `# q = x + y` above `q = x + y` tells nothing. A run of such lines stands together; beside a
-    group that keeps its comment, the empty line between them stays.
+    group that keeps its comment, the empty line between them stays, unless that group goes on.
     """
     result: list[Source] = []
     bare = True  # whether the lines just before stand without a comment of their own
-    for group in _groups(sources):
-        blank, comments, statements = group
-        echo = len(comments) == 1 and len(statements) == 1 and _same(comments[0], statements[0])
-        if echo:
+    told = ""  # the comment of the last group that has one
+    gap: int | None = None  # where the empty line after that group is
+    for blank, comments, statements in _groups(sources):
+        goes_on = False
+        if len(comments) == 1 and len(statements) == 1 and _same(comments[0], statements[0]):
             comments = []
+        elif bare and told and [_text(comment) for comment in comments] == [told]:
+            # The group goes on, after lines that need no comment.
+            goes_on, comments, blank = True, [], None
+            if gap is not None:
+                del result[gap]
+                gap = None
+        if comments:
+            told, gap = _text(comments[-1]), None
         if blank is not None and result and not (bare and not comments):
+            if not comments:
+                gap = len(result)
             result.append(blank)
         result += [*comments, *statements]
-        bare = not comments
+        bare = not comments and not goes_on
     return result
 
 
-def _groups(
-    sources: Sequence[Source],
-) -> list[tuple[Blank | None, list[Source], list[Source]]]:
+_Group = tuple[Blank | None, list[Source], list[Source]]
+
+
+def _groups(sources: Sequence[Source]) -> list[_Group]:
     """(the empty line before, the comments, the statements) of each group."""
-    groups: list[tuple[Blank | None, list[Source], list[Source]]] = []
+    groups: list[_Group] = []
     for source in sources:
         if isinstance(source, Blank):
             groups.append((source, [], []))
-        elif isinstance(source, Comment) and (not groups or groups[-1][2]):
-            groups.append((None, [source], []))
-        else:
-            if not groups:
-                groups.append((None, [], []))
-            groups[-1][1 if isinstance(source, Comment) else 2].append(source)
+            continue
+        is_comment = isinstance(source, Comment)
+        if not groups or (is_comment and groups[-1][2]):
+            groups.append((None, [], []))
+        _, comments, statements = groups[-1]
+        (comments if is_comment else statements).append(source)
     return groups
+
+
+def _text(comment: Source) -> str:
+    return comment.text if isinstance(comment, Comment) else ""
 
 
 def _same(comment: Source, statement: Source) -> bool:

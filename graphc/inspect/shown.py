@@ -15,7 +15,7 @@ import numpy as np
 from graphc.ir import Graph, Node
 from graphc.ops.kinds import ConstantParams, InputParams, SizeParams
 from graphc.textual.literals import number_text
-from graphc.textual.spell import Speller, Spelt, plain_size
+from graphc.textual.spell import ATOM, Speller, Spelt, plain_size
 
 _SPELLER = Speller(False, lambda op: op.name, plain_size)
 
@@ -71,7 +71,8 @@ def labels(graph: Graph) -> dict[Node, str]:
 def number(node: Node) -> Spelt | None:
     """A number or a size as it is written; None for anything else."""
     if isinstance(node.params, SizeParams):
-        return Spelt(plain_size(node.params.size))
+        size = plain_size(node.params.size)
+        return Spelt(size, ATOM if size.isalnum() else 0)  # brackets around n * m in x / (n * m)
     if isinstance(node.params, ConstantParams) and node.params.value.ndim == 0:
         return number_text(node) or Spelt(str(node.params.value))
     return None

@@ -91,7 +91,9 @@ class Speller:
                 return self._linalg(node, operands)
             case Leaf() if isinstance(node.params, SizeParams):
                 size = self.size(node.params.size)
-                return Spelt(f"size({size}, '{node.type.dtype}')" if self.exact else size)
+                if self.exact:
+                    return Spelt(f"size({size}, '{node.type.dtype}')")
+                return Spelt(size, ATOM if size.isalnum() else 0)
             case Leaf() if isinstance(node.params, RangeParams):
                 return Spelt(f"arange({self.size(node.params.size)})")
         return self._other(node, operands)
