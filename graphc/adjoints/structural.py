@@ -128,7 +128,8 @@ def gather(node: Node, d: Node, active: set[Node], absorb: bool) -> Contribution
 def scatter(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:
     """Adding at positions: the base's cotangent passes, the value's is read there.
 
-    Setting at positions: the base's cotangent is cleared there.
+    Setting at positions: the base's cotangent is cleared there; where positions repeat, the value
+    that was set last has the cotangent.
     """
     base, value, *indices = node.inputs
     params = node.params
@@ -142,7 +143,20 @@ def scatter(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributio
                 nodes.scatter(d, nodes.constant(0, d.type.dtype), indices, params.axes, "set"),
             )
     if value in active:
-        yield value, unbroadcast(nodes.gather(d, indices, params.axes), value.type.shape)
+        read = nodes.gather(d, indices, params.axes)
+        if params.mode == "set" and not params.unique:
+            read = _of_the_last(read, base, indices, params)
+        yield value, unbroadcast(read, value.type.shape)
+
+
+def _of_the_last(d: Node, base: Node, indices: list[Node], params: Indexing) -> Node:
+    """d where a value stayed: of those that were set at one position only the last did."""
+    shape = d.type.shape
+    numbers = nodes.reshape(nodes.arange(d.type.size), shape)
+    blank = nodes.zeros(array_type("i64", base.type.shape))
+    kept = nodes.scatter(blank, numbers, indices, params.axes, "set")
+    stayed = nodes.elementwise("equal", nodes.gather(kept, indices, params.axes), numbers)
+    return nodes.elementwise("where", stayed, d, nodes.constant(0, d.type.dtype))
 
 
 def primitive(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:

@@ -151,6 +151,16 @@ def trace(
     return nodes.contraction(TRACE, params, x)
 
 
+@implements(np.linalg.tensordot)
+def linalg_tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Node:
+    return tensordot(a, b, axes)
+
+
+@implements(np.linalg.cross)
+def linalg_cross(a: Any, b: Any, /, *, axis: int = -1) -> Node:
+    return cross(a, b, axis=axis)
+
+
 @implements(np.cross)
 def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None

@@ -16,7 +16,7 @@ from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, lift, lift_all
 from graphc.ops.kinds import Contraction, Einstein
-from graphc.types import Size, promote, same_size
+from graphc.types import Size, array_type, promote, same_size, size_max
 
 CORRELATE = Contraction("correlate")
 
@@ -281,6 +281,38 @@ def polyval(p: Any, x: Any) -> Node:
     return result
 
 
+def _aligned(a: Any, b: Any) -> tuple[Node, Node]:
+    """Two polynomials' coefficients at one length, the higher powers zero."""
+    x, y = lift_all((a, b))
+    x, y = (nodes.reshape(p, (1,)) if not p.type.ndim else p for p in (x, y))
+    sizes = [p.type.shape[0] for p in (x, y)]
+    if not all(isinstance(size, int) for size in sizes):
+        raise GraphValueError(located("polynomials need a known number of coefficients"))
+    longest = size_max(*sizes)
+    x, y = (nodes.pad(p, [(longest - p.type.shape[0], 0)]) for p in (x, y))
+    return x, y
+
+
+@implements(np.polyadd)
+def polyadd(a1: Any, a2: Any) -> Node:
+    return nodes.add(*_aligned(a1, a2))
+
+
+@implements(np.polysub)
+def polysub(a1: Any, a2: Any) -> Node:
+    return nodes.elementwise("subtract", *_aligned(a1, a2))
+
+
+@implements(np.polyder)
+def polyder(p: Any, m: int = 1) -> Node:
+    x = lift(p)
+    for _ in range(m):
+        size = x.type.shape[0]
+        powers = flipped(nodes.arange(size), 0)
+        x = part(nodes.multiply(x, powers), 0, 0, size - 1)
+    return x
+
+
 @implements(np.vander)
 def vander(x: Any, N: Any = None, increasing: bool = False) -> Node:
     node = lift(x)
@@ -290,6 +322,8 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Node:
         raise GraphValueError(
             located(f"np.vander: {nodes.describe(node)}: a vector, and a known number of columns N")
         )
+    if count == 0:
+        return nodes.full(array_type(node.type.dtype, (node.type.size, 0)), 0)
     columns: list[Node] = []
     for _ in range(int(count)):
         columns.append(nodes.multiply(columns[-1], node) if columns else nodes.full(node.type, 1))
@@ -302,6 +336,8 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.
     """Jumps of more than half a period are taken out; they are steps, so the gradient is 1."""
     x = floating(lift(p))
     place = one_axis(axis, x.type.ndim, f"np.unwrap: {nodes.describe(x)}")
+    if x.type.shape[place] == 0:
+        return x
     dtype = x.type.dtype
     whole, half = nodes.constant(period, dtype), nodes.constant(period / 2, dtype)
     steps = _step(x, place)

@@ -59,11 +59,15 @@ def _given(bound: Any) -> bool:
 def round_(a: Any, decimals: int = 0, out: Any = None) -> Node:
     refuse("np.round", out=out)
     x = lift(a)
-    if decimals:
-        raise GraphValueError(
-            located(
-                f"np.round: decimals={decimals} is not supported; use np.rint(x * 10**d) / 10**d"
-            )
+    if decimals and x.type.floating:
+        # NumPy scales, rounds and scales back, by a power of ten that is exact.
+        scale = nodes.constant(10.0 ** abs(decimals), x.type.dtype)
+        to, back = ("multiply", "divide") if decimals > 0 else ("divide", "multiply")
+        whole = nodes.elementwise("rint", nodes.elementwise(to, x, scale))
+        return nodes.elementwise(back, whole, scale)
+    if decimals < 0:
+        raise GraphTypeError(
+            located(f"np.round: {nodes.describe(x)} to decimals={decimals}; use .astype('f64')")
         )
     return x if not x.type.floating else nodes.elementwise("rint", x)
 

@@ -17,6 +17,7 @@ from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, array_of, lift, lift_all
+from graphc.ops.kinds import ConstantParams
 from graphc.types import Dim, Shape, Size, broadcast, size_max, size_min, size_text
 
 
@@ -136,8 +137,6 @@ def _item(x: Node, item: Any) -> list[Any]:
 
 def _checked(x: Node, axis: int, positions: Node) -> Node:
     """The index array, a constant one checked against a known size now."""
-    from graphc.ops.kinds import ConstantParams
-
     if positions.type.dtype not in ("i32", "i64"):
         raise GraphTypeError(
             located(
@@ -286,7 +285,20 @@ def _scatter(x: Node, parts: Parts, value: Node, mode: str) -> Node:
     whole = parts.sizes == x.type.shape and all(step == 1 for step in parts.steps)
     if not whole or parts.kept != x.type.shape:
         return _scatter_flat(x, parts, value, mode)
-    return nodes.scatter(x, value, parts.arrays, parts.axes, mode)
+    return nodes.scatter(x, value, parts.arrays, parts.axes, mode, _distinct(x, parts))
+
+
+def _distinct(x: Node, parts: Parts) -> bool:
+    """Whether the index arrays are constants, none of whose positions repeats."""
+    params = [i.params for i in parts.arrays]
+    sizes = [size for size, taken in zip(x.type.shape, parts.axes, strict=False) if taken]
+    values = [p.value for p in params if isinstance(p, ConstantParams)]
+    known = [size for size in sizes if isinstance(size, int)]
+    if len(values) < len(params) or len(known) < len(sizes):
+        return False
+    positive = [value % size for value, size in zip(values, known, strict=True)]
+    rows = np.stack([np.ravel(row) for row in np.broadcast_arrays(*positive)])
+    return bool(np.unique(rows, axis=1).shape[1] == rows.shape[1])
 
 
 def _scatter_flat(x: Node, parts: Parts, value: Node, mode: str) -> Node:

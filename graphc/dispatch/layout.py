@@ -395,9 +395,9 @@ def triu(m: Any, k: int = 0) -> Node:
 
 
 def _triangle(function: str, x: Node, mask_of: Any, k: int, lower: bool) -> Node:
-    if x.type.ndim < 2:
-        raise GraphValueError(located(f"{function}: {nodes.describe(x)} has fewer than two axes"))
-    rows, columns = x.type.shape[-2:]
+    if not x.type.ndim:
+        raise GraphValueError(located(f"{function}: {nodes.describe(x)} is a scalar"))
+    rows, columns = (x.type.shape * 2)[-2:]  # a vector fills the rows of a square, as in NumPy
     if isinstance(rows, int) and isinstance(columns, int):
         mask = mask_of(rows, columns, k, dtype=bool)
         chosen = nodes.constant(mask if lower else ~mask)

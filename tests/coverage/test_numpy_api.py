@@ -1,0 +1,310 @@
+"""NumPy's functions in a trace: what they compute, and what their gradients are."""
+
+import inspect
+import io
+
+import autograd
+import autograd.numpy
+import numpy as np
+import pytest
+
+import graphc
+from graphc import verify
+from graphc.dispatch import table
+from graphc.dispatch.registry import FUNCTIONS
+from tests.coverage.cases import TABLE, X
+
+RNG = np.random.default_rng(19)
+ROWS = [
+    pytest.param(operand, call, id=f"{name}-{k}")
+    for name, calls in TABLE.items()
+    for k, (operand, call) in enumerate(calls)
+]
+TOLERANCES = {np.dtype(np.float32): 2e-4}
+
+
+def expected_of(call, operand):
+    with np.errstate(all="ignore"):
+        return np.asarray(call(np, operand))
+
+
+def assert_same(found, expected, operand):
+    found = np.asarray(found)
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    tolerance = max(TOLERANCES.get(x.dtype, 1e-11) for x in (expected, operand))
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def compiled(call, operand):
+    graph = graphc.trace(lambda x: call(np, x), operand)
+    verify.verify(graph)
+    return graphc.compile(graph)
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN:RuntimeWarning")
+@pytest.mark.parametrize(("operand", "call"), ROWS)
+def test_means_what_numpy_means(operand, call):
+    """The value, its shape and dtype: for f64, for f32, and for arrays of any memory layout."""
+    function = compiled(call, operand)
+    expected = expected_of(call, operand)
+    assert_same(function(operand), expected, operand)
+    for other in layouts(operand):
+        assert_same(function(other), expected, operand)
+    if operand.dtype == np.float64:
+        single = operand.astype(np.float32)
+        assert_same(compiled(call, single)(single), expected_of(call, single), single)
+
+
+def layouts(x):
+    """The same array elsewhere in memory: column by column, spread out, read-only, byte-swapped."""
+    spread = np.zeros([2 * size for size in x.shape], x.dtype)[(slice(None, None, 2),) * x.ndim]
+    spread[...] = x
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    return [np.asfortranarray(x), spread, frozen, x.astype(x.dtype.newbyteorder(">"))]
+
+
+def differentiable(operand, call):
+    expected = expected_of(call, operand)
+    return operand.dtype.kind == "f" and expected.dtype.kind == "f"
+
+
+GRADIENTS = [row for row in ROWS if differentiable(*row.values)]
+
+
+def weighted(call, operand):
+    """A scalar of the result: the sum of its elements, each with a weight of its own.
+
+    NaN stays out, and with it every path that leads to it.
+    """
+    expected = expected_of(call, operand)
+    weights = RNG.normal(size=expected.shape).astype(expected.dtype)
+    known = ~np.isnan(expected)
+
+    def scalar(x):
+        return np.sum(np.where(known, call(np, x), 0.0) * weights)
+
+    return scalar
+
+
+@pytest.mark.parametrize(("operand", "call"), GRADIENTS)
+def test_gradients_are_numerical_ones(operand, call):
+    finite = np.where(np.isfinite(operand), operand, 0.5)
+    graph = graphc.trace(weighted(call, finite), finite)
+    assert graphc.check_grads(graph, finite).ok
+
+
+# What autograd differentiates, but for some options that it does not know.
+AUTOGRAD = """
+    sum prod mean max min amax amin var std cumsum diff reshape ravel transpose swapaxes moveaxis
+    rollaxis expand_dims squeeze flipud fliplr rot90 tile tril triu concatenate vstack hstack dstack
+    column_stack append split vsplit hsplit dsplit where select dot inner outer tensordot einsum
+    kron cross clip sinc nan_to_num real
+"""
+LACKING = (
+    "sum-4 sum-6 prod-4 mean-4 var-6 std-5 diff-2 transpose-2 rollaxis-2 rot90-5 hsplit-1 tril-1"
+)
+THEIRS = [
+    row
+    for row in GRADIENTS
+    if row.id.rpartition("-")[0] in AUTOGRAD.split() and row.id not in LACKING.split()
+]
+
+
+@pytest.mark.parametrize(("operand", "call"), THEIRS)
+def test_gradients_are_those_of_autograd(operand, call):
+    weights = RNG.normal(size=expected_of(call, operand).shape)
+    theirs = autograd.grad(lambda x: autograd.numpy.sum(call(autograd.numpy, x) * weights))
+    graph = graphc.trace(lambda x: np.sum(call(np, x) * weights), operand)
+    ours = graphc.compile(graph).value_and_grad(operand)[1].x
+    np.testing.assert_allclose(ours, theirs(operand), rtol=1e-9, atol=1e-11)
+
+
+# -- empty arrays and scalars ----------------------------------------------------------------------
+
+SMALL = [np.zeros(0), np.zeros((0, 3)), np.zeros((3, 0)), np.array(2.0), np.ones((1, 1))]
+ON_ANYTHING = """
+    sum prod mean max min ptp var std any all count_nonzero argmax cumsum cumprod nansum nanprod
+    nanmean nancumsum sort diff ediff1d ravel transpose squeeze atleast_1d atleast_2d atleast_3d
+    flip roll repeat tile diag diagflat tril triu concatenate stack vstack hstack dstack append
+    split array_split block pad round sinc nan_to_num isclose allclose real imag angle zeros_like
+    median trapezoid vdot inner outer kron trace unwrap vander
+"""
+FURTHER = {
+    "roll": (1,), "repeat": (2,), "tile": (2,), "append": (3.0,), "split": (1,),
+    "array_split": (2,), "pad": (1,), "isclose": (1.0,), "allclose": (1.0,), "vdot": (1.5,),
+    "inner": (1.5,), "outer": (1.5,), "kron": (1.5,),
+}  # fmt: skip
+LISTED = {"concatenate", "stack", "vstack", "hstack", "dstack"}
+
+
+def first_array(result):
+    return result[0] if isinstance(result, list | tuple) and result else result
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ON_ANYTHING.split())
+@pytest.mark.parametrize("x", SMALL, ids=lambda x: str(x.shape))
+def test_empty_arrays_and_scalars(name, x):
+    """The same value as NumPy's; where NumPy raises, a GraphError."""
+
+    def call(x):
+        operand = [x, x] if name in LISTED else x
+        return first_array(getattr(np, name)(operand, *FURTHER.get(name, ())))
+
+    try:
+        expected = np.asarray(call(x))
+    except (ValueError, IndexError, TypeError):
+        with pytest.raises(graphc.GraphError):
+            graphc.trace(call, x)
+        return
+    if name in NO_NUMBER and x.size == 0:
+        with pytest.raises(graphc.GraphError):
+            graphc.trace(call, x)
+        return
+    found = graphc.compile(graphc.trace(call, x))(x)
+    np.testing.assert_array_equal(found, expected)
+    assert np.shape(found) == expected.shape
+
+
+# NumPy gives NaN and a warning for no elements; a graph says so when it is declared.
+NO_NUMBER = {"median"}
+
+# -- exact where it is hard ------------------------------------------------------------------------
+
+ZEROS = [[1.5, 2.0, -0.7, 3.0], [1.0, 0.0, 2.0, 3.0], [0.0, 0.0, 1.0, 2.0], [0.0, 2.0, 1.0, 0.0]]
+
+
+@pytest.mark.parametrize("x", ZEROS)
+@pytest.mark.parametrize("size", ["4", "n"])
+@pytest.mark.parametrize("name", ["prod", "cumprod"])
+def test_products_are_exact_at_zeros_to_second_order(name, x, size):
+    function = getattr(np, name)
+    first = graphc.trace(lambda x: np.sum(function(x) * np.cumsum(x * x)), f"f64[{size}]")
+    gradient = graphc.grad(first)
+    second = graphc.trace(lambda x: np.sum(gradient(x) * x[::-1]), f"f64[{size}]")
+    assert graphc.check_grads(first, np.array(x)).ok
+    assert graphc.check_grads(second, np.array(x)).ok
+    assert np.all(np.isfinite(graphc.compile(second).value_and_grad(np.array(x))[1]))
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "expected"),
+    [
+        (lambda x: np.std(x), [2.0, 2.0, 2.0], [0, 0, 0]),
+        (lambda x: np.nanstd(x), [2.0, np.nan, 2.0], [0, 0, 0]),
+        (lambda x: np.max(x), [1.0, 3.0, 3.0], [0, 0.5, 0.5]),
+        (lambda x: np.max(x, where=np.array([True, True, False]), initial=-1.0), [1.0, 2.0, 9.0],
+         [0, 1, 0]),
+        (lambda x: np.median(x), [5.0, 1.0, 2.0], [0, 0, 1]),
+        (lambda x: np.nansum(x * x), [np.nan, 1.0, 2.0], [0, 2, 4]),
+        (lambda x: np.sort(x)[0], [3.0, 1.0, 2.0], [0, 1, 0]),
+        (lambda x: np.quantile(x, 0.25), [3.0, 1.0, 2.0], [0, 0.5, 0.5]),
+        (lambda x: np.sum(x, where=np.array([True, False, True])), [1.0, np.inf, 2.0], [1, 0, 1]),
+        (lambda x: np.interp(x, [0.0, 1.0], [0.0, 2.0]).sum(), [-1.0, 0.5, 3.0], [0, 2, 0]),
+    ],
+)  # fmt: skip
+def test_gradients_at_special_points(function, x, expected):
+    gradient = graphc.grad(graphc.trace(function, "f64[3]"))
+    np.testing.assert_allclose(gradient(np.array(x)), expected, atol=1e-15)
+
+
+NAMED = [
+    lambda x: np.tril(x), lambda x: np.triu(x, 1), lambda x: np.pad(x, 2, mode="reflect"),
+    lambda x: np.pad(x, 1, mode="edge"), lambda x: np.pad(x, ((1, 2), (0, 1)), mode="symmetric"),
+    lambda x: np.pad(x, 1, mode="wrap"), lambda x: np.pad(x, 1, mode="mean"),
+    lambda x: np.median(x), lambda x: np.median(x, 0), lambda x: np.quantile(x, 0.3, axis=0),
+    lambda x: np.sort(x, 0), lambda x: np.gradient(x, axis=0), lambda x: np.trapezoid(x, axis=0),
+    lambda x: np.interp(0.3, np.sort(x[:, 0]), x[:, 1]), lambda x: np.cumprod(x, 0),
+    lambda x: np.convolve(x[:, 0], [1, 2, 3.0]), lambda x: np.ravel(x, order="F"),
+    lambda x: np.diag(x[:, 0], 1), lambda x: np.var(x, 0, ddof=1), lambda x: np.nanmedian(x, 0),
+    lambda x: np.kron(x, x), lambda x: np.cov(x.T), lambda x: np.average(x, axis=0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("function", NAMED, ids=range(len(NAMED)))
+def test_named_sizes(function):
+    compiled = graphc.compile(graphc.trace(function, "f64[n, 4]"))
+    for n in (3, 6):
+        x = RNG.normal(size=(n, 4))
+        np.testing.assert_allclose(compiled(x), function(x), rtol=1e-10, atol=1e-13)
+
+
+KEYS = [
+    (slice(0, 2), np.array([0, 2, 2])),
+    (np.array([0, 2]), slice(None, None, 2)),
+    (None, np.array([1, 1]), slice(1, 3)),
+    (np.array([0, 1]), None, slice(1, 2)),
+    (..., np.array([3, 1])),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=range(len(KEYS)))
+@pytest.mark.parametrize("mode", ["set", "add"])
+def test_writing_at_slices_beside_index_arrays(key, mode):
+    def function(x):
+        return getattr(graphc.at(x * x)[key], mode)(x[0, 0])
+
+    expected = X * X
+    if mode == "set":
+        expected[key] = X[0, 0]
+    else:
+        np.add.at(expected, key, X[0, 0])
+    np.testing.assert_allclose(graphc.compile(graphc.trace(function, X))(X), expected)
+    assert graphc.check_grads(graphc.trace(lambda x: np.sum(function(x) * X), X), X).ok
+
+
+# -- the whole namespace ---------------------------------------------------------------------------
+
+
+def test_every_traced_function_has_a_row():
+    functions = {
+        name for name in np.__all__
+        if isinstance(getattr(np, name), type(np.sum)) and getattr(np, name) in FUNCTIONS
+    }  # fmt: skip
+    assert functions - set(TABLE) == set()
+
+
+REFUSED = [row for row in table.rows() if row.kind == "refused"]
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.name)
+def test_the_others_say_so(row):
+    """Called with values for all that it requires, a refused function raises a GraphError."""
+    function = np
+    for part in row.name.split(".")[1:]:
+        function = getattr(function, part)
+    arguments = required(function)
+    with pytest.raises(graphc.GraphError):
+        function(*arguments)
+
+
+def required(function):
+    """A value for each argument that must be given, and a file where a file is wanted."""
+    value = graphc.Builder("probe").input("x", "f64[3, 3]")
+    if isinstance(function, np.ufunc):
+        return [value] * function.nin
+    parameters = inspect.signature(function).parameters.values()
+    names = [p.name for p in parameters if p.default is p.empty and p.kind != p.VAR_KEYWORD]
+    return [io.BytesIO() if name in ("file", "fname") else value for name in names]
+
+
+CONVERSIONS = [np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray,
+               np.require, np.eye, np.arange, np.identity, np.tri]  # fmt: skip
+
+
+@pytest.mark.parametrize("function", CONVERSIONS, ids=lambda function: function.__name__)
+def test_what_needs_numbers_says_so(function):
+    with pytest.raises(graphc.GraphError):
+        graphc.trace(function, "f64")
+
+
+def test_the_page_is_current():
+    assert table.main(["--check"]) == 0, "run python -m graphc.dispatch.table"
+
+
+def test_most_of_numpy_is_traced():
+    kinds = [row.kind for row in table.rows() if row.name.count(".") == 1]
+    assert kinds.count("traced") >= 250
+    assert kinds.count("refused") <= 75
