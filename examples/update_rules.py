@@ -1,0 +1,88 @@
+"""All update rules on one net: `python examples/update_rules.py [--quick]`.
+
+Gradient descent, momentum, Nesterov, Adagrad, RMSProp, Adam and AdamW train a small net on
+handwritten digits, from one start, in the same minibatches of 256. `--plot rules.png` draws the
+losses over minibatches in one picture with matplotlib; a table says the same.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import graphc
+
+DATA = Path(__file__).parent / "data" / "digits.npz"
+BATCH, EPOCHS = 256, 30
+RULES = {
+    "gradient descent": graphc.optimizers.GradientDescent(0.1),
+    "momentum": graphc.optimizers.Momentum(0.1),
+    "Nesterov": graphc.optimizers.Nesterov(0.1),
+    "Adagrad": graphc.optimizers.Adagrad(0.05),
+    "RMSProp": graphc.optimizers.RMSProp(0.003),
+    "Adam": graphc.optimizers.Adam(0.01),
+    "AdamW": graphc.optimizers.AdamW(0.01),
+}
+
+
+@graphc.trace(
+    x="f32[batch, 64]",
+    y="i64[batch]",
+    W1=graphc.param("f32[64, 64]", init=graphc.initialisers.he_normal()),
+    b1=graphc.param("f32[64]", init=0),
+    W2=graphc.param("f32[64, 10]", init=graphc.initialisers.he_normal()),
+    b2=graphc.param("f32[10]", init=0),
+)
+def loss(x, y, W1, b1, W2, b2):
+    h = np.maximum(x @ W1 + b1, 0)
+    return graphc.cross_entropy(h @ W2 + b2, y).mean()
+
+
+def load():
+    """The images as rows of 64 numbers in [0, 1], and their labels."""
+    with np.load(DATA) as data:
+        images = data["images"].reshape(-1, 64) / 16.0
+        return images.astype(np.float32), data["labels"].astype(np.int64)
+
+
+def compare(epochs):
+    """The history of each rule, by its name."""
+    data = load()
+    histories = {}
+    for name, rule in RULES.items():
+        step = graphc.train_step(loss, rule, donate=True)
+        params = step.init_params(seed=0)
+        found = graphc.fit(step, params, data, batch_size=BATCH, epochs=epochs, seed=0)
+        histories[name] = found.history
+    return histories
+
+
+def draw(histories, path):
+    """One picture of all losses, on a logarithmic axis."""
+    axes = None
+    for name, history in histories.items():
+        axes = history.plot(axes=axes, label=name, linewidth=1)
+    axes.set_yscale("log")
+    axes.figure.savefig(path)
+
+
+def main(arguments=None):
+    """Train by each rule; print a table; return the histories."""
+    parser = argparse.ArgumentParser(description="Update rules compared on digits.")
+    parser.add_argument("--quick", action="store_true", help="a few epochs")
+    parser.add_argument("--plot", metavar="FILE", help="draw the losses with matplotlib")
+    options = parser.parse_args(arguments)
+    histories = compare(4 if options.quick else EPOCHS)
+
+    steps = len(histories["Adam"])
+    marks = [round(share * (steps - 1)) for share in (0, 0.1, 0.25, 0.5, 1)]
+    print(f"{'loss at minibatch':18}" + "".join(f"{mark + 1:>10}" for mark in marks))
+    for name, history in histories.items():
+        print(f"{name:18}" + "".join(f"{history.losses[mark]:10.4f}" for mark in marks))
+    if options.plot:
+        draw(histories, options.plot)
+    return histories
+
+
+if __name__ == "__main__":
+    main()
