@@ -6,6 +6,10 @@ a + (-q)         -> a - q          exact, also for zeros, infinities and NaN
 a - (-q)         -> a + q
 -(c * x)         -> (-c) * x
 2 * (c * x)      -> (2 c) * x      for powers of 2, which round nothing
+c * (-x)         -> (-c) * x
+u + u            -> 2 * u
+(d + u) + u      -> d + 2 * u      one rounding fewer
+2 * (a * (c * b)) -> a * ((2 c) * b)   where b is smaller than the product
 (-a) * (c * b)   -> a * (-c * b)
 f(broadcast(x))  -> f(x)           where f broadcasts by itself
 """
@@ -103,9 +107,18 @@ def _literals(step: Apply, uses: Uses) -> bool:
         if found is not None:
             _replace(step, "multiply", (found[0], Number(-found[1])))
         return found is not None
+    if name == "add":
+        return _twice(step, uses)
     if name != "multiply":
         return False
     for this, other in (operands, operands[::-1]):
+        if isinstance(other, Number):
+            negated = _lone(this, uses, "negative", step.out)
+            if negated is not None:
+                _replace(step, "multiply", (negated.operands[0], Number(-float(other.value))))
+                return True
+            if _into_smaller(step, this, float(other.value), uses):
+                return True
         found = _scaled(this, uses, step.out)
         if found is None:
             continue
@@ -113,6 +126,8 @@ def _literals(step: Apply, uses: Uses) -> bool:
         if isinstance(other, Number):
             value = float(other.value)
             if _is_power_of_two(factor) or _is_power_of_two(value):
+                if factor * value == 1.0 and _bypass(step.out, x, uses):
+                    return True
                 _replace(step, "multiply", (x, Number(factor * value)))
                 return True
             continue
@@ -120,6 +135,70 @@ def _literals(step: Apply, uses: Uses) -> bool:
         if negated is not None and isinstance(this, Value) and isinstance(this.step, Apply):
             _replace(this.step, "multiply", (x, Number(-factor)))
             _replace(step, "multiply", (negated.operands[0], this))
+            return True
+    return False
+
+
+def _twice(step: Apply, uses: Uses) -> bool:
+    """An operand that is added twice, as twice the operand."""
+    a, b = step.operands
+    if not isinstance(a, Value):
+        return False
+    if a is b:
+        # Worth it where the factor meets another, in the product that is doubled.
+        lone = uses.count(a) == 2 and not a.keep
+        if not (lone and isinstance(a.step, Apply) and a.step.function.name == "multiply"):
+            return False
+        uses.readers[a.index].pop()
+        _replace(step, "multiply", (a, Number(2.0)))
+        return True
+    before = _lone(a, uses, "add", step.out)
+    if before is None or not isinstance(b, Value) or b.shape != step.out.shape:
+        return False
+    others = [operand for operand in before.operands if operand is not b]
+    if len(others) != 1 or before.out.shape != step.out.shape:
+        return False
+    _replace(before, "multiply", (b, Number(2.0)))
+    _replace(step, "add", (others[0], before.out))
+    return True
+
+
+def _bypass(value: Value, source: Operand, uses: Uses) -> bool:
+    """Let the readers of a value read its source, which is equal."""
+    same = isinstance(source, Value) and (source.shape, source.dtype) == (value.shape, value.dtype)
+    if not same or value.keep or uses.returned[value.index]:
+        return False
+    assert isinstance(source, Value)
+    for reader in uses.readers[value.index]:
+        reader.operands = tuple(
+            source if operand is value else operand for operand in reader.operands
+        )
+        uses.readers[source.index].append(reader)
+    return True
+
+
+def _into_smaller(step: Apply, product: Operand, factor: float, uses: Uses) -> bool:
+    """A power of two times a product, whose one factor is a smaller array times a literal: the
+    power goes to the literal."""
+    inner = _lone(product, uses, "multiply", step.out)
+    if inner is None or not _is_power_of_two(factor):
+        return False
+    for small in inner.operands:
+        if not isinstance(small, Value) or small.shape == step.out.shape:
+            continue
+        while isinstance(small.step, Look) and not small.keep and uses.count(small) == 1:
+            source = small.step.operands[0]
+            if not isinstance(source, Value):
+                return False
+            small = source
+        found = _scaled(small, uses, small)
+        if found is not None and isinstance(small.step, Apply):
+            x, literal = found
+            if factor * literal == -1.0:
+                _replace(small.step, "negative", (x,))
+            else:
+                _replace(small.step, "multiply", (x, Number(factor * literal)))
+            _replace(step, "multiply", inner.operands)
             return True
     return False
 

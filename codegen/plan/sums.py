@@ -2,34 +2,68 @@
 
 (a * b).sum()                -> np.dot(a, b), np.vdot(a, b)     one pass, no temporary
 (a * b).sum(axis=-1)         -> np.vecdot(a, b)
+(a * b).sum(axis=1)          -> np.einsum(...)                  where the array is large
+(-x).sum()                   -> -(x.sum())
 mask.astype(f32).sum()       -> mask.sum(dtype=f32)
 x.sum(axis=1)[:, None]       -> x.sum(axis=1, keepdims=True)
 """
 
 from __future__ import annotations
 
-from codegen.plan.steps import Apply, At, Fold, Index, Invoke, Look, Sheet, Span, Step, Value
+from codegen.plan.steps import (
+    Apply,
+    At,
+    Einsum,
+    Fold,
+    Index,
+    Invoke,
+    Look,
+    Operand,
+    Sheet,
+    Span,
+    Step,
+    Value,
+)
 from codegen.plan.uses import Uses
-from codegen.types import product
+from codegen.types import Shape, product
 
 # BLAS adds in sequence what NumPy adds pairwise: in single precision a long sum would show it.
 _LONGEST_SINGLE = 4096
+# Below this einsum's own overhead is what counts.
+_LONG_ENOUGH = 4096
 
 
 def simplify_sums(sheet: Sheet, uses: Uses) -> bool:
     """Rewrite sums in place; whether anything changed, so that uses must be counted again."""
     changed = False
-    for at, step in enumerate(sheet.steps):
+    steps: list[Step] = []
+    for step in sheet.steps:
         made: Step | None = None
         if isinstance(step, Fold) and step.fn == "sum":
             made = _dot(step, uses) or _sum_of_cast(step, uses)
+            made = made or _negative_sum(sheet, step, uses, steps)
         elif isinstance(step, Look) and isinstance(step.kind, Index):
             made = _kept_axes(step, step.kind, uses)
         if made is not None:
             made.out.step = made
-            sheet.steps[at] = made
             changed = True
+        steps.append(made or step)
+    sheet.steps[:] = steps
     return changed
+
+
+def _negative_sum(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:
+    """The sum first, which is the smaller one to negate."""
+    summed = _lone(step.operands[0], uses)
+    if summed is None or not isinstance(summed.step, Apply) or summed.dtype != step.out.dtype:
+        return None
+    if summed.step.function.name != "negative" or step.out.dtype not in ("f64", "f32"):
+        return None
+    total = sheet.value(step.out.dtype, step.out.shape)
+    fold = Fold(total, summed.step.operands, step.note, step.tag, "sum", step.axes, step.keepdims)
+    total.step = fold
+    before.append(fold)
+    return Apply(step.out, (total,), step.note, step.tag, summed.step.function)
 
 
 def _lone(operand: object, uses: Uses) -> Value | None:
@@ -64,8 +98,22 @@ def _dot(step: Fold, uses: Uses) -> Step | None:
     elif step.axes == (rank - 1,):
         function = "np.vecdot"
     else:
-        return None
+        return _einsum(step, factors, shape)
     return Invoke(step.out, factors, step.note, step.tag, function, (), (step.out,))
+
+
+def _einsum(step: Fold, factors: tuple[Operand, ...], shape: Shape) -> Step | None:
+    """A sum over other axes than the last: einsum adds up in the same order, and stores no
+    product."""
+    count, rank = product(shape), len(shape)
+    if rank - 1 in step.axes or not (isinstance(count, int) and count >= _LONG_ENOUGH):
+        return None
+    letters = "ijklmnopqrstuvwxyz"[:rank]
+    kept = "".join(letter for axis, letter in enumerate(letters) if axis not in step.axes)
+    if rank > len(letters) or len(factors) != 2:
+        return None
+    formula = f"{letters},{letters}->{kept}"
+    return Einsum(step.out, factors, step.note, step.tag, formula)
 
 
 def _sum_of_cast(step: Fold, uses: Uses) -> Step | None:

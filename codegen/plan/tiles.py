@@ -252,5 +252,8 @@ def _close(region: Region, members: set[Step], uses: Uses, inline: list[bool]) -
     for value in entering:
         if _is_sliced(value, region.shape):
             region.sliced.append(value)
-        if not isinstance(value.step, Look) and not weak(value.dtype):
-            inline[value.index] = False
+        made: object = value
+        while isinstance(made, Value) and isinstance(made.step, Look):
+            made = made.step.operands[0]
+        if isinstance(made, Value) and not weak(made.dtype):
+            inline[made.index] = False
