@@ -19,6 +19,7 @@ from codegen.program import Options
 from graphc import ir
 from graphc.canonical import digest
 from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.extras import scipy_installed
 from graphc.naming import unknown_name
 from graphc.ops.kinds import Primitive, PrimitiveCall
 
@@ -133,7 +134,9 @@ class Compiled:
 
     @property
     def _key(self) -> str:
-        choices = repr((self._wrt, self._of, self._options, self._stable))
+        # Where SciPy is installed, triangular systems are solved by it.
+        scipy = scipy_installed()
+        choices = repr((self._wrt, self._of, self._options, self._stable, scipy))
         return key_of(digest(self.graph), choices, digest_of_sources(_FOLDER, cache=self._cache))
 
     def _plan(self) -> Plan:

@@ -34,6 +34,7 @@ from codegen.program import (
 from graphc import ir, nodes
 from graphc.autodiff import Wrt, joint, leaves, resolve_wrt, scalar_output
 from graphc.errors import GraphTypeError
+from graphc.extras import scipy_installed
 from graphc.ir import Container, Node
 from graphc.lower import Body, Constants
 from graphc.matrices import siblings
@@ -351,7 +352,14 @@ class _Maker:
             if not node.name:
                 self.vars[node] = Var("", node.type)
         labels = notes(order, outputs, backward or set())
-        self.body = Body(self.vars, shared.constants, shared.callables, labels, shared.tags)
+        self.body = Body(
+            self.vars,
+            shared.constants,
+            shared.callables,
+            labels,
+            shared.tags,
+            scipy_installed() and not shared.export,  # an exported file needs NumPy alone
+        )
         self.graph = graph
 
     def function(

@@ -66,7 +66,7 @@ class Body:
     """The statements of one function, as they are made.
 
     given: nodes whose Vars are there already (arguments). notes: the comment of a node's group.
-    tags: for an origin, what the source map says.
+    tags: for an origin, what the source map says. scipy: whether its solvers may be called.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Body:
         callables: dict[str, Callable[..., Any]],
         notes: Mapping[Node, str],
         tags: Mapping[Any, str],
+        scipy: bool = False,
     ) -> None:
         self.vars: dict[Node, Var] = dict(given)
         self.statements: list[Statement] = []
@@ -83,6 +84,7 @@ class Body:
         self.callables = callables
         self.notes = notes
         self.tags = tags
+        self.scipy = scipy
         self._uses: dict[Node, int] = {}
         self._sums: set[Node] = set()  # sums of places alone
         self._merged: set[Node] = set()
@@ -354,9 +356,9 @@ class Body:
         key = siblings(node)
         outs = self._results.get(key)
         if outs is None:
-            call = decomposition(op, self._used_results[key])
+            call = decomposition(node, self._used_results[key], self.scipy)
             args = [self.var(x) for x in node.inputs]
-            only = triangle(node)
+            only = triangle(node, call)
             if only:
                 part = Var("", node.inputs[0].type)
                 self._add(Call((part,), only, (args[0],)), node)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from codegen.program import Transpose
 from graphc.ir import Node
-from graphc.matrices import siblings
+from graphc.matrices import siblings, triangular_solver
 from graphc.ops.kinds import LinAlg, LinAlgParams
-from graphc.ops.linalg import CHOLESKY, QR, SOLVE_LOWER, SOLVE_UPPER
+from graphc.ops.linalg import SOLVE_LOWER, SOLVE_UPPER
+
+_SCIPY_SOLVER = "scipy.linalg.solve_triangular"
 
 
 class Decomposition(NamedTuple):
@@ -29,8 +30,18 @@ def used_results(order: Iterable[Node]) -> Mapping[object, set[int]]:
     return found
 
 
-def decomposition(op: LinAlg, used: set[int]) -> Decomposition:
-    """The call for these results of an op: of one alone there may be a cheaper function."""
+def decomposition(node: Node, used: set[int], scipy: bool) -> Decomposition:
+    """The call for these results of a node's op: of one alone there may be a cheaper function.
+
+    scipy: whether triangular systems may be solved by SciPy, which reads one triangle only and is
+    many times faster than NumPy's solver for any matrix. Of stacks it takes one at a time.
+    """
+    op = node.op
+    assert isinstance(op, LinAlg)
+    single = all(x.type.ndim <= 2 for x in node.inputs)
+    if scipy and single and op in (SOLVE_LOWER, SOLVE_UPPER):
+        options = (("lower", op == SOLVE_LOWER), ("check_finite", False))
+        return Decomposition(_SCIPY_SOLVER, options, (0,))
     for result, function, keywords in op.single:
         if used == {result}:
             return Decomposition(function, keywords, (result,))
@@ -38,18 +49,12 @@ def decomposition(op: LinAlg, used: set[int]) -> Decomposition:
     return Decomposition(op.function, op.keywords, results)
 
 
-def triangle(node: Node) -> str:
-    """The NumPy function that takes the triangle a solver reads; "" where that is all there is."""
-    if node.op not in (SOLVE_LOWER, SOLVE_UPPER):
+def triangle(node: Node, call: Decomposition) -> str:
+    """The NumPy function that takes the triangle a solver reads; "" where that is all there is, or
+    all that the solver reads."""
+    if node.op not in (SOLVE_LOWER, SOLVE_UPPER) or call.function == _SCIPY_SOLVER:
         return ""
-    matrix, upper = node.inputs[0], node.op == SOLVE_UPPER
-    while isinstance(matrix.params, Transpose):
-        if matrix.params.axes[-1] != matrix.type.ndim - 1:
-            upper = not upper
-        matrix = matrix.inputs[0]
-    params = matrix.params
-    if isinstance(params, LinAlgParams):
-        lower = matrix.op == CHOLESKY
-        if (lower and not upper) or (matrix.op == QR and params.result == 1 and upper):
-            return ""
+    wanted = "solve_lower" if node.op == SOLVE_LOWER else "solve_upper"
+    if triangular_solver(node.inputs[0]) == wanted:
+        return ""
     return "np.triu" if node.op == SOLVE_UPPER else "np.tril"

@@ -10,13 +10,14 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from codegen.program import Transpose
 from codegen.record import record
 from graphc import nodes
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Contraction, Einstein, LinAlg, LinAlgParams
-from graphc.ops.linalg import LINALG
+from graphc.ops.linalg import CHOLESKY, LINALG, QR
 from graphc.types import (
     FLOATING,
     ArrayType,
@@ -162,6 +163,25 @@ def siblings(node: Node) -> tuple[object, ...]:
     """A key that the results of one decomposition share."""
     assert isinstance(node.params, LinAlgParams)
     return (node.op, node.inputs, node.params.options)
+
+
+def triangular_solver(matrix: Node) -> str:
+    """The op that solves with a factor that is triangular by its making, else ""."""
+    upper = False
+    while isinstance(matrix.params, Transpose):
+        axes, ndim = matrix.params.axes, matrix.type.ndim
+        if axes != (*range(ndim - 2), ndim - 1, ndim - 2):
+            return ""
+        upper = not upper
+        matrix = matrix.inputs[0]
+    params = matrix.params
+    if not isinstance(params, LinAlgParams):
+        return ""
+    if matrix.op == QR and params.result == 1:
+        upper = not upper
+    elif matrix.op != CHOLESKY:
+        return ""
+    return "solve_upper" if upper else "solve_lower"
 
 
 # -- pieces ----------------------------------------------------------------------------------------

@@ -68,7 +68,9 @@ def inv(a: Any) -> Node:
 
 @implements(np.linalg.solve)
 def solve(a: Any, b: Any) -> Node:
-    return matrices.apply("solve", *lift_all((a, b)))
+    """A factor of cholesky or qr is solved with as the triangle that it is."""
+    matrix, right = lift_all((a, b))
+    return matrices.apply(matrices.triangular_solver(matrix) or "solve", matrix, right)
 
 
 @implements(np.linalg.lstsq)
@@ -98,11 +100,6 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> LstsqResult:
 def pinv(a: Any, rcond: Any = None, hermitian: Any = False, *, rtol: Any = None) -> Node:
     refuse("np.linalg.pinv", rcond=rcond, hermitian=hermitian or None, rtol=rtol)
     return matrices.apply("pinv", lift(a))
-
-
-def solve_triangular(a: Node, b: Node, lower: bool) -> Node:
-    """x with tri(a) @ x = b; of a only the triangle is read."""
-    return matrices.apply("solve_lower" if lower else "solve_upper", a, b)
 
 
 # -- determinants ----------------------------------------------------------------------------------

@@ -166,13 +166,73 @@ def test_the_inverse_is_saved_not_recomputed():
     assert "np.linalg" not in compiled.source.partition("def backward")[2].partition("def ")[0]
 
 
-def test_a_triangular_factor_is_not_cut_again():
-    def function(a, b):
-        return (graphc.solve_triangular(np.linalg.cholesky(a), b, lower=True) ** 2).sum()
+@pytest.fixture
+def without_scipy(monkeypatch):
+    for module in ("graphc.compiled", "graphc.functions"):
+        monkeypatch.setattr(f"{module}.scipy_installed", lambda: False)
 
-    compiled = graphc.compile(graphc.trace(function, "f64[4, 4]", "f64[4]"))
-    assert "np.tril" not in compiled.source
-    assert "np.triu" not in compiled.source
+
+def by_cholesky(a, b):
+    low = np.linalg.cholesky(a)
+    return (np.linalg.solve(low.T, np.linalg.solve(low, b)) ** 2).sum()
+
+
+def by_triangles(a, b):
+    upper = graphc.solve_triangular(a, b)
+    return (graphc.solve_triangular(a, upper, lower=True) ** 2).sum()
+
+
+def test_a_factor_known_to_be_triangular_is_solved_as_one(without_scipy):
+    graph = graphc.trace(by_cholesky, "f64[4, 4]", "f64[4]")
+    names = [node.op.name for node in graph.nodes]
+    assert "solve" not in names
+    assert {"solve_lower", "solve_upper"} <= set(names)
+    source = graphc.compile(graph).source
+    assert "np.tril(" not in source
+    assert "np.triu(" not in source
+    factor = graphc.trace(
+        lambda a, b: np.linalg.solve(np.linalg.qr(a).R, np.linalg.solve(np.linalg.qr(a).Q, b)),
+        "f64[4, 4]",
+        "f64[4]",
+    )
+    assert sorted(node.op.name for node in factor.nodes if "solve" in node.op.name) == [
+        "solve",
+        "solve_upper",
+    ]
+
+
+@pytest.mark.parametrize("function", [by_cholesky, by_triangles])
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_triangular_systems_with_and_without_scipy(function, dtype, monkeypatch):
+    a = RNG.normal(size=(5, 5))
+    a, b = a @ a.T + 3 * np.eye(5), RNG.normal(size=(5, 2))
+    a, b = (x.astype({"f64": np.float64, "f32": np.float32}[dtype]) for x in (a, b))
+    graph = graphc.trace(function, a, b)
+    fast = graphc.compile(graph)
+    assert "scipy.linalg.solve_triangular(" in fast.source
+    value, grads = fast.value_and_grad(a, b)
+    for module in ("graphc.compiled", "graphc.functions"):
+        monkeypatch.setattr(f"{module}.scipy_installed", lambda: False)
+    plain = graphc.compile(graph)
+    assert "scipy" not in plain.source
+    other, others = plain.value_and_grad(a, b)
+    tolerance = 1e-10 if dtype == "f64" else 1e-3
+    np.testing.assert_allclose(value, other, rtol=tolerance)
+    for one, two in zip(grads, others, strict=True):
+        assert one.dtype == two.dtype == a.dtype
+        np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance)
+
+
+def test_an_exported_file_needs_numpy_alone(tmp_path):
+    path = tmp_path / "grad.py"
+    graphc.compile(graphc.trace(by_triangles, "f64[3, 3]", "f64[3]")).export(path)
+    assert "scipy" not in path.read_text()
+
+
+def test_expm_without_scipy(monkeypatch):
+    monkeypatch.setattr("graphc.linear.scipy_installed", lambda: False)
+    with pytest.raises(graphc.GraphTypeError, match="pip install graphc"):
+        graphc.trace(lambda a: graphc.expm(a), "f64[2, 2]")
 
 
 # -- rules at the edges ----------------------------------------------------------------------------
