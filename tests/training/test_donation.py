@@ -1,0 +1,103 @@
+"""Donated arguments: whatever is written where, results are those of a call that gives nothing."""
+
+import numpy as np
+import pytest
+
+import graphc
+
+RNG = np.random.default_rng(3)
+SHAPE = (64, 512)  # large enough to be worth the care
+
+
+def views(w, g):
+    return {"turned": w.T, "moved": w - g, "rows": w[::2] * 2}
+
+
+def late_reader(w, g):
+    new = w * 2 - g
+    return {"new": new, "loss": (w * g).sum(), "again": np.tanh(w)}
+
+
+def returned_as_it_is(w, g):
+    return {"w": w, "g": g + w, "twice": w}
+
+
+def matmuls(w, g):
+    h = w @ g.T
+    return {"h": h, "w": w + h @ g, "g": g - h @ w}
+
+
+def in_a_reduction(w, g):
+    scaled = w / (np.abs(w).max() + 1)
+    return {"scaled": scaled, "norm": np.sqrt((w * w).sum()), "g": np.exp(g) * scaled}
+
+
+def broadcast(w, g):
+    return {"w": w - g.mean(axis=0), "g": g * w[:, :1] + w}
+
+
+def swapped(w, g):
+    return {"w": g * 1.5, "g": w * 0.5 + g}
+
+
+def scattered(w, g):
+    return {"w": graphc.at(w)[np.array([0, 3, 3])].add(g[:3]), "g": g - w[0]}
+
+
+FUNCTIONS = [
+    views,
+    late_reader,
+    returned_as_it_is,
+    matmuls,
+    in_a_reduction,
+    broadcast,
+    swapped,
+    scattered,
+]
+
+
+@pytest.mark.parametrize("donate", [("w",), ("g",), ("w", "g")], ids=str)
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_results_are_those_of_a_call_that_gives_nothing(function, donate):
+    g = graphc.trace(function, w=f"f64[{SHAPE[0]}, {SHAPE[1]}]", g=f"f64[{SHAPE[0]}, {SHAPE[1]}]")
+    given = {"w": RNG.normal(size=SHAPE), "g": RNG.normal(size=SHAPE)}
+    expected = graphc.compile(g, ())(**{name: array.copy() for name, array in given.items()})
+    copies = {name: array.copy() for name, array in given.items()}
+    found = graphc.compile(g, (), donate=donate)(**copies)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+    arrays = [found[name] for name in found if np.ndim(found[name])]
+    for k, a in enumerate(arrays):
+        assert a.flags.writeable
+        for b in arrays[k + 1 :]:
+            assert not np.shares_memory(a, b)
+    for name in {"w", "g"} - set(donate):
+        np.testing.assert_array_equal(copies[name], given[name])
+
+
+def test_forward_and_backward_give_nothing_away():
+    @graphc.trace(x="f64[64, 512]", w=graphc.param("f64[64, 512]"))
+    def loss(x, w):
+        return (np.tanh(x * w) * w).sum()
+
+    x, w = RNG.normal(size=SHAPE), RNG.normal(size=SHAPE)
+    plain = graphc.compile(loss).value_and_grad(x, w)
+    f = graphc.compile(loss, donate=("w",))
+    kept = w.copy()
+    outputs, saved = f.forward(x, kept)
+    np.testing.assert_array_equal(kept, w)
+    np.testing.assert_allclose(f.backward(saved).w, plain[1].w, rtol=1e-13)
+    np.testing.assert_array_equal(kept, w)
+    assert outputs == pytest.approx(plain[0])
+    value, grads = f.value_and_grad(x, kept)
+    assert value == pytest.approx(plain[0])
+    np.testing.assert_allclose(grads.w, plain[1].w, rtol=1e-13)
+
+
+def test_an_unknown_name_is_an_error():
+    g = graphc.trace(lambda w: w * 2, w="f64[3]")
+    with pytest.raises(
+        graphc.GraphNameError, match=r"donate: .* has no input 'W'; did you mean 'w'"
+    ):
+        graphc.compile(g, donate=("W",))
