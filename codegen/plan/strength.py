@@ -114,7 +114,7 @@ def _literals(step: Apply, uses: Uses) -> bool:
     for this, other in (operands, operands[::-1]):
         if isinstance(other, Number):
             negated = _lone(this, uses, "negative", step.out)
-            if negated is not None:
+            if negated is not None and negated.out.dtype == step.out.dtype:
                 _replace(step, "multiply", (negated.operands[0], Number(-float(other.value))))
                 return True
             if _into_smaller(step, this, float(other.value), uses):
@@ -142,7 +142,7 @@ def _literals(step: Apply, uses: Uses) -> bool:
 def _twice(step: Apply, uses: Uses) -> bool:
     """An operand that is added twice, as twice the operand."""
     a, b = step.operands
-    if not isinstance(a, Value):
+    if not isinstance(a, Value) or not step.out.shape or a.dtype != step.out.dtype:
         return False
     if a is b:
         # Worth it where the factor meets another, in the product that is doubled.
@@ -153,7 +153,9 @@ def _twice(step: Apply, uses: Uses) -> bool:
         _replace(step, "multiply", (a, Number(2.0)))
         return True
     before = _lone(a, uses, "add", step.out)
-    if before is None or not isinstance(b, Value) or b.shape != step.out.shape:
+    if before is None or not isinstance(b, Value):
+        return False
+    if (b.shape, b.dtype) != (step.out.shape, step.out.dtype):
         return False
     others = [operand for operand in before.operands if operand is not b]
     if len(others) != 1 or before.out.shape != step.out.shape:
