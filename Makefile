@@ -45,7 +45,7 @@ format: $(VENV)/lint
 derive: $(VENV)/test
 	$(BIN)/python -m graphc.derive
 
-bench: $(VENV)/test
+bench: $(VENV)/bench
 	set -e; for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
 clean:
@@ -66,6 +66,10 @@ $(VENV)/package: pyproject.toml | $(VENV)/ready
 $(VENV)/test: pyproject.toml | $(VENV)/ready
 	$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/package
+
+$(VENV)/bench: pyproject.toml | $(VENV)/ready
+	$(PIP) --editable '.[test,bench]'
+	@touch $@ $(VENV)/test $(VENV)/package
 
 $(VENV)/lint: pyproject.toml | $(VENV)/ready
 	$(PIP) --editable '.[lint]'
