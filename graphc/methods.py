@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from graphc.errors import GraphTypeError, located
 from graphc.lifting import Symbolic
 
 
@@ -121,10 +122,72 @@ class Methods(Symbolic):
         """np.repeat."""
         return self._call(np.repeat, repeats, axis)
 
-    def take(self, indices: Any, axis: Any = None) -> Any:
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
         """np.take."""
-        return self._call(np.take, indices, axis)
+        return self._call(np.take, indices, axis, out, mode)
+
+    def argsort(self, axis: Any = -1, **options: Any) -> Any:
+        """np.argsort."""
+        return self._call(np.argsort, axis, **options)
+
+    def argpartition(self, kth: Any, axis: Any = -1, **options: Any) -> Any:
+        """np.argpartition."""
+        return self._call(np.argpartition, kth, axis, **options)
+
+    def searchsorted(self, v: Any, side: str = "left", sorter: Any = None) -> Any:
+        """np.searchsorted."""
+        return self._call(np.searchsorted, v, side, sorter)
+
+    def choose(self, choices: Any, out: Any = None, mode: str = "raise") -> Any:
+        """np.choose."""
+        return self._call(np.choose, choices, out, mode)
+
+    def nonzero(self) -> Any:
+        """np.nonzero, which is refused: a shape cannot depend on values."""
+        return self._call(np.nonzero)
+
+    def conj(self) -> Any:
+        """The value itself: it is real."""
+        return self._call(np.real)
+
+    conjugate = conj
+
+    @property
+    def real(self) -> Any:
+        """The value itself: it is real."""
+        return self._call(np.real)
+
+    @property
+    def imag(self) -> Any:
+        """Zeros."""
+        return self._call(np.imag)
 
     def round(self, decimals: int = 0) -> Any:
         """np.round."""
         return self._call(np.round, decimals)
+
+    # -- what changes an array in place: a value has no place ------------------------------------
+
+    def sort(self, *args: Any, **options: Any) -> NoReturn:
+        """Refused: it sorts in place."""
+        _refuse("sort", "np.sort(x)")
+
+    def partition(self, *args: Any, **options: Any) -> NoReturn:
+        """Refused: it sorts in place."""
+        _refuse("partition", "np.partition(x, kth)")
+
+    def fill(self, *args: Any) -> NoReturn:
+        """Refused: it writes in place."""
+        _refuse("fill", "np.full_like(x, value)")
+
+    def put(self, *args: Any, **options: Any) -> NoReturn:
+        """Refused: it writes in place."""
+        _refuse("put", "graphc.at(x)[i].set(v)")
+
+    def resize(self, *args: Any, **options: Any) -> NoReturn:
+        """Refused: it changes the array itself."""
+        _refuse("resize", "np.resize(x, shape)")
+
+
+def _refuse(name: str, instead: str) -> NoReturn:
+    raise GraphTypeError(located(f".{name}() changes an array in place; use {instead}"))

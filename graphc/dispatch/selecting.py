@@ -49,6 +49,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "r
 def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Node:
     refuse("np.choose", out=out)
     which = lift(a)
+    which = nodes.cast(which, "i64") if which.type.dtype == "bool" else which
     rows = list(choices) if isinstance(choices, list | tuple) else _rows(lift(choices))
     operands = lift_all(rows)
     shape = broadcast((which.type.shape, *(x.type.shape for x in operands)))

@@ -95,6 +95,28 @@ def test_gradients_are_numerical_ones(operand, call):
     assert graphc.check_grads(graph, finite).ok
 
 
+FINITE = [row for row in GRADIENTS if np.all(np.isfinite(row.values[0]))][::3]
+
+
+@pytest.mark.parametrize(("operand", "call"), FINITE)
+def test_second_derivatives_are_numerical_ones(operand, call):
+    """Of every third row, so that all functions with three calls or more take part."""
+    scalar = weighted(call, operand)
+    gradient = graphc.grad(graphc.trace(lambda x: scalar(x) + scalar(x) ** 2, operand))
+    weights = RNG.normal(size=operand.shape)
+    second = graphc.trace(lambda x: np.sum(gradient(x) * weights), operand)
+    assert graphc.check_grads(second, operand).ok
+
+
+@pytest.mark.parametrize(("operand", "call"), ROWS[::4])
+def test_the_text_form_keeps_them(operand, call):
+    graph = graphc.trace(lambda x: call(np, x), operand)
+    text = graphc.dumps(graph)
+    loaded = graphc.loads(text)
+    assert graphc.dumps(loaded) == text
+    np.testing.assert_array_equal(graphc.compile(loaded)(operand), graphc.compile(graph)(operand))
+
+
 # What autograd differentiates, but for some options that it does not know.
 AUTOGRAD = """
     sum prod mean max min amax amin var std cumsum diff reshape ravel transpose swapaxes moveaxis
@@ -253,6 +275,46 @@ def test_writing_at_slices_beside_index_arrays(key, mode):
         np.add.at(expected, key, X[0, 0])
     np.testing.assert_allclose(graphc.compile(graphc.trace(function, X))(X), expected)
     assert graphc.check_grads(graphc.trace(lambda x: np.sum(function(x) * X), X), X).ok
+
+
+METHODS = [
+    lambda x: x.argsort(axis=0), lambda x: x.argpartition(1, axis=1)[:, 1],
+    lambda x: x[0].argsort()[::-1], lambda x: np.sort(x[0]).searchsorted(x),
+    lambda x: x.take([1, 9], axis=1, mode="clip"), lambda x: x.conj() + x.conjugate(),
+    lambda x: x.real + x.imag, lambda x: (x > 0).choose([x, 2 * x]),
+    lambda x: x.sum(axis=0, where=x > 0, initial=1.0), lambda x: x.std(ddof=1, keepdims=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS, ids=range(len(METHODS)))
+def test_methods(method):
+    assert_same(graphc.compile(graphc.trace(method, X))(X), np.asarray(method(X)), X)
+
+
+@pytest.mark.parametrize(
+    ("call", "fix"),
+    [
+        (lambda x: x.sort(), "use np.sort(x)"),
+        (lambda x: x.partition(1), "use np.partition(x, kth)"),
+        (lambda x: x.fill(0), "use np.full_like(x, value)"),
+        (lambda x: x.put(0, 1), "use graphc.at(x)[i].set(v)"),
+        (lambda x: x.resize(3), "use np.resize(x, shape)"),
+        (lambda x: x.nonzero(), "a shape cannot depend on values"),
+        (lambda x: np.compress(x > 0, x), "a shape cannot depend on values; use np.where"),
+        (lambda x: np.repeat(x, np.sum(x)), "a shape cannot depend on values"),
+        (lambda x: np.pad(x, 1, mode="empty"), "mode='empty' is not traced"),
+        (lambda x: np.interp(x, x, x, period=3), "reduce x with np.remainder"),
+        (lambda x: np.quantile(x, 0.5, method="nearest"), "'linear' is"),
+        (lambda x: np.quantile(x, 1.5), "q lies between 0 and 1"),
+        (lambda x: np.max(x, where=x > 0), "where= needs initial="),
+        (lambda x: np.sum(x, where=np.ones((5, 5), bool)), "does not broadcast"),
+        (lambda x: np.cross(x, x), "has not three components"),
+    ],
+)
+def test_refusals_name_the_fix(call, fix):
+    with pytest.raises(graphc.GraphError) as caught:
+        graphc.trace(call, "f64[4]")
+    assert fix in str(caught.value)
 
 
 # -- the whole namespace ---------------------------------------------------------------------------
