@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,42 +20,9 @@ from graphc.ops.linalg import LINALG
 from graphc.types import product, same_size
 
 
-class SlogdetResult(NamedTuple):
-    """As np.linalg.slogdet returns."""
-
-    sign: Any
-    logabsdet: Any
-
-
-class QRResult(NamedTuple):
-    """As np.linalg.qr returns."""
-
-    Q: Any
-    R: Any
-
-
-class EighResult(NamedTuple):
-    """As np.linalg.eigh returns."""
-
-    eigenvalues: Any
-    eigenvectors: Any
-
-
-class SVDResult(NamedTuple):
-    """As np.linalg.svd returns."""
-
-    U: Any
-    S: Any
-    Vh: Any
-
-
-class LstsqResult(NamedTuple):
-    """What np.linalg.lstsq returns, at full column rank."""
-
-    x: Any
-    residuals: Any
-    rank: Any
-    s: Any
+def _named(function: Callable[..., Any], results: tuple[Node, ...]) -> Any:
+    """The results in the named tuple that NumPy's function returns."""
+    return type(function(np.eye(1)))(*results)
 
 
 # -- equations -------------------------------------------------------------------------------------
@@ -74,7 +41,7 @@ def solve(a: Any, b: Any) -> Node:
 
 
 @implements(np.linalg.lstsq)
-def lstsq(a: Any, b: Any, rcond: Any = None) -> LstsqResult:
+def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Node, ...]:
     """At full column rank: x, the sums of squares of b - a @ x, the rank, the singular values."""
     refuse("np.linalg.lstsq", rcond=rcond)
     matrix, right = lift_all((a, b))
@@ -93,7 +60,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> LstsqResult:
         residuals = nodes.expand_dims(residuals, 0)
     if same_size(rows, columns) is True:
         residuals = nodes.slice_(residuals, (0,), (0,), (1,))
-    return LstsqResult(x, residuals, nodes.size(columns), svdvals(matrix))
+    return x, residuals, nodes.size(columns), svdvals(matrix)
 
 
 @implements(np.linalg.pinv)
@@ -111,8 +78,8 @@ def det(a: Any) -> Node:
 
 
 @implements(np.linalg.slogdet)
-def slogdet(a: Any) -> SlogdetResult:
-    return SlogdetResult(*matrices.results("slogdet", lift(a)))
+def slogdet(a: Any) -> Any:
+    return _named(np.linalg.slogdet, matrices.results("slogdet", lift(a)))
 
 
 # -- factorisations --------------------------------------------------------------------------------
@@ -134,13 +101,13 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         raise GraphValueError(
             located(f"np.linalg.qr: mode={mode!r} is not traced; 'reduced' and 'r' are")
         )
-    result = QRResult(*matrices.results("qr", lift(a)))
-    return result if mode == "reduced" else result.R
+    found = matrices.results("qr", lift(a))
+    return _named(np.linalg.qr, found) if mode == "reduced" else found[1]
 
 
 @implements(np.linalg.eigh)
-def eigh(a: Any, UPLO: str = "L") -> EighResult:
-    return EighResult(*_eigh("np.linalg.eigh", a, UPLO))
+def eigh(a: Any, UPLO: str = "L") -> Any:
+    return _named(np.linalg.eigh, _eigh("np.linalg.eigh", a, UPLO))
 
 
 @implements(np.linalg.eigvalsh)
@@ -161,9 +128,9 @@ def _eigh(function: str, a: Any, triangle: str) -> tuple[Node, ...]:
 def svd(a: Any, full_matrices: Any = True, compute_uv: Any = True, hermitian: Any = False) -> Any:
     refuse("np.linalg.svd", hermitian=hermitian or None)
     x = lift(a)
-    found = SVDResult(*matrices.results("svd", x))
+    found = matrices.results("svd", x)
     if not compute_uv:
-        return found.S
+        return found[1]
     if full_matrices and same_size(*x.type.shape[-2:]) is not True:
         raise GraphValueError(
             located(
@@ -171,7 +138,7 @@ def svd(a: Any, full_matrices: Any = True, compute_uv: Any = True, hermitian: An
                 "vectors beyond the singular values are anybody's choice; pass full_matrices=False"
             )
         )
-    return found
+    return _named(np.linalg.svd, found)
 
 
 @implements(np.linalg.svdvals)
