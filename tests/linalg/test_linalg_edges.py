@@ -324,6 +324,26 @@ def test_singular_matrices_raise_numpys_error():
         compiled(np.zeros((2, 2)))
 
 
+def test_determinants_of_singular_matrices_have_a_value_and_no_gradient():
+    compiled = graphc.compile(graphc.trace(lambda a: np.linalg.det(a), "f64[2, 2]"))
+    assert compiled(np.ones((2, 2))) == 0
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        compiled.value_and_grad(np.ones((2, 2)))
+    compiled = graphc.compile(graphc.trace(lambda a: np.linalg.slogdet(a).logabsdet, "f64[2, 2]"))
+    assert compiled(np.zeros((2, 2))) == -np.inf
+
+
+def test_products_of_many_are_taken_in_the_cheapest_order():
+    arrays = [RNG.normal(size=s) for s in ((2, 30), (30, 40), (40, 1))]
+    graph = graphc.trace(lambda a, b, c: np.linalg.multi_dot([a, b, c]), *arrays)
+    first = next(node for node in graph.nodes if node.op.name == "matmul")
+    assert first.type.shape == (30, 1)
+    named = graphc.trace(
+        lambda a, b, c: np.linalg.multi_dot([a, b, c]), "f64[2, n]", "f64[n, 40]", "f64[40, 1]"
+    )
+    np.testing.assert_allclose(named(*arrays), graph(*arrays), rtol=1e-12)
+
+
 def test_matrices_of_one_element():
     for function in (
         lambda a: np.linalg.inv(a).sum(),
