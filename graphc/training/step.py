@@ -119,10 +119,12 @@ class TrainStep:
         self.graph = _step_graph(loss, optimizer, self.parameters, self._batch_arguments, self.of)
         self._state = dict(self.graph.arguments)["state"]
         self._value = _value_container(loss)
+        given = Container("tuple", (), (self.parameters.container, self._state))
+        self._paths = tuple(_paths(given)) if donate else ()
         # Loss and gradient are in their stable forms already, and nothing is differentiated again.
-        given = () if not donate else (*self.parameters.leaves, *leaves(self._state))
+        donated = tuple(leaves(given)) if donate else ()
         self.compiled: Compiled = compile(
-            self.graph, (), sizes=sizes, threads=threads, cache=cache, stable=False, donate=given
+            self.graph, (), sizes=sizes, threads=threads, cache=cache, stable=False, donate=donated
         )
         self._options: dict[str, Any] = {"sizes": sizes, "threads": threads, "cache": cache}
         self._evaluate: Compiled | None = None
@@ -205,13 +207,33 @@ class TrainStep:
 
     def _check_distinct(self, params: Any, state: Any) -> None:
         """An array given twice would be overwritten while its other use is still to be read."""
-        found = [*flatten(self.parameters.container, params, "params").values()]
-        found += flatten(self._state, state, "state").values()
-        arrays = [id(value) for value in found if isinstance(value, np.ndarray)]
+        given = (params, state)
+        arrays = []
+        try:
+            for path in self._paths:
+                part: Any = given
+                for key in path:
+                    part = part[key]
+                if isinstance(part, np.ndarray):
+                    arrays.append(id(part))
+        except (TypeError, LookupError):
+            return  # another structure: the compiled function says which
         if len(set(arrays)) != len(arrays):
             raise GraphValueError(
                 located("donate=True: an array stands twice in params and state; copy one of them")
             )
+
+
+def _paths(container: Container) -> Iterator[tuple[str | int, ...]]:
+    """How each leaf is reached, by subscripts."""
+    if container.kind == "leaf":
+        yield ()
+    named: Sequence[str | int] = range(len(container.items))
+    if container.kind == "dict":
+        named = container.keys
+    for key, item in zip(named, container.items, strict=True):
+        for rest in _paths(item):
+            yield key, *rest
 
 
 # -- the graph -------------------------------------------------------------------------------------
