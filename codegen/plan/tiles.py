@@ -186,6 +186,9 @@ def _rows(
     out = step.out
     if not isinstance(step, Apply) or not out.shape or out.dtype not in ("f64", "f32"):
         return 0
+    if out.shape[0] == 1:
+        # Nothing to cut, and no operand that says how long a tile is.
+        return 0
     key = (out.shape, out.dtype)
     rows = known.get(key)
     if rows is None:
