@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test long lint format derive bench clean
+.PHONY: help demo examples test long lint format derive accuracy bench clean
 
 help:
 	@echo "make demo      run the circuit, print its gradient code, train the digits net"
@@ -15,6 +15,7 @@ help:
 	@echo "make test      run the tests        make long    run the slow tests too"
 	@echo "make lint      ruff and mypy        make format  let ruff rewrite the files"
 	@echo "make derive    derive the op table's derivatives anew, with SymPy"
+	@echo "make accuracy  measure every op and partial against mpmath: docs/accuracy.md"
 	@echo "make bench     measure, as ratios to hand-written code"
 	@echo "make clean     remove the virtual environment and all caches"
 
@@ -44,6 +45,9 @@ format: $(VENV)/lint
 
 derive: $(VENV)/test
 	$(BIN)/python -m graphc.derive
+
+accuracy: $(VENV)/test
+	$(BIN)/python -m graphc.derive.accuracy
 
 bench: $(VENV)/bench
 	set -e; for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done

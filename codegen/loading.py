@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from codegen.errors import GraphValueError, located
+
 if TYPE_CHECKING:
     from codegen.modules import Generated
 
@@ -19,6 +21,16 @@ def load(generated: Generated, callables: Mapping[str, Any] | None = None) -> Mo
     given = callables or {}
     bound = {text: given[name] for text, name in generated.callables.items()}
     return load_source(generated.source, generated.name, bound, generated.constants)
+
+
+def require_scipy(what: str) -> None:
+    """Raise GraphValueError where SciPy is not installed, which `what` needs."""
+    try:
+        import scipy.special  # noqa: F401
+    except ImportError:
+        raise GraphValueError(
+            located(f"{what} needs SciPy, which is not installed: pip install 'graphc[special]'")
+        ) from None
 
 
 def load_source(
@@ -34,6 +46,8 @@ def load_source(
     filename = f"<graphc {name} {zlib.crc32(source.encode()):08x}>"
     # Without a time of change the entry is never checked for age, and so stays.
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    if "import scipy.special\n" in source:
+        require_scipy(name)
     module = ModuleType(name, source.partition('"""')[2].partition('"""')[0])
     module.__file__ = filename
     module.__dict__.update(callables or {})

@@ -91,14 +91,19 @@ def silu(x: Any) -> Any:
     return apply_op(TABLE["silu"], x)
 
 
-def gelu(x: Any) -> Any:
-    """x times the probability that a standard normal variable is below x."""
-    return apply_op(TABLE["gelu"], x)
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """x times the probability that a standard normal variable is below x.
+
+    approximate: by tanh, as the original paper has it, which needs no error function.
+    """
+    return apply_op(TABLE["gelu_tanh" if approximate else "gelu"], x)
 
 
-def elu(x: Any) -> Any:
-    """x where positive, exp(x) - 1 elsewhere."""
-    return apply_op(TABLE["elu"], x)
+def elu(x: Any, alpha: Any = 1.0) -> Any:
+    """x where positive, alpha * (exp(x) - 1) elsewhere."""
+    if is_weak(alpha) and alpha == 1:
+        return apply_op(TABLE["elu"], x)
+    return apply_op(TABLE["scaled_elu"], x, alpha)
 
 
 def erf(x: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from codegen.expr import FUNCTIONS, Apply, Expr, Extent, Number, Symbol
+from codegen.loading import require_scipy
 from graphc.errors import GraphValueError, located
 from graphc.types import DTYPES, Size, size_text, substitute
 
@@ -81,8 +82,27 @@ def _real(name: str) -> Callable[..., Any]:
     if special is not None:
         return special
     function = FUNCTIONS[name].numpy
+    if function.startswith("scipy."):
+        return scipy_function(function)
     found: Callable[..., Any] = getattr(np, function.removeprefix("np."))
     return found
+
+
+def scipy_function(name: str) -> Callable[..., Any]:
+    """`scipy.special.erfinv` by its dotted name; GraphValueError where SciPy is not installed."""
+    require_scipy(name)
+    import scipy.special
+
+    found = getattr(scipy.special, name.rpartition(".")[2])
+
+    def apply(*args: Any) -> Any:
+        # SciPy has no long double; a Python number is as weak as in NumPy.
+        wide = [np.float64(x) if getattr(x, "dtype", None) == np.longdouble else x for x in args]
+        small = any(getattr(x, "dtype", None) == np.float32 for x in args)
+        dtype = np.float32 if small else np.float64
+        return found(*(dtype(x) if isinstance(x, bool | int | float) else x for x in wide))
+
+    return apply
 
 
 def _vectorised(function: Callable[[float], float]) -> Callable[[Any], Any]:
@@ -152,6 +172,59 @@ def _arctan2(y: Any, x: Any) -> Any:
     return np.arctan2(a, b) + 1j * slope
 
 
+def _first_order(name: str, *slopes: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of SciPy to first order in the imaginary parts, by its known slopes."""
+
+    def apply(*args: Any) -> Any:
+        real = [np.real(x) for x in args]
+        step = sum(
+            slope(*real) * np.imag(x)
+            for slope, x in zip(slopes, args, strict=True)
+            if np.iscomplexobj(x)
+        )
+        return _real(name)(*real) + 1j * step
+
+    return apply
+
+
+def _of(name: str) -> Callable[..., Any]:
+    """A function of SciPy, looked up when it is called."""
+    return lambda *args: scipy_function(f"scipy.special.{name}")(*args)
+
+
+def _shifted_digamma(at: int) -> Callable[[Any, Any], Any]:
+    psi = _of("psi")
+    return lambda *pair: psi(pair[at]) - psi(pair[0] + pair[1])
+
+
+def _special_slopes() -> Mapping[str, tuple[Callable[..., Any], ...]]:
+    """d f / d x of SciPy's functions: DLMF 7.17, 5.2, 5.12, 10.6, 10.29, 25.11."""
+    root, two = math.sqrt(math.pi), 2 / math.sqrt(math.pi)
+    psi, polygamma = _of("psi"), _of("polygamma")
+    jvp, yvp, ivp = _of("jvp"), _of("yvp"), _of("ivp")
+    erfcx, erfinv, erfcinv, ndtri = _of("erfcx"), _of("erfinv"), _of("erfcinv"), _of("ndtri")
+    i0e, i1e = _of("i0e"), _of("i1e")
+    zero = np.zeros_like
+    return {
+        "erfcx": (lambda x: 2 * x * erfcx(x) - two,),
+        "erfinv": (lambda x: root / 2 * np.exp(erfinv(x) ** 2),),
+        "erfcinv": (lambda x: -root / 2 * np.exp(erfcinv(x) ** 2),),
+        "ndtri": (lambda x: math.sqrt(2) * root * np.exp(ndtri(x) ** 2 / 2),),
+        "log_ndtr": (lambda x: math.sqrt(2) / root / erfcx(-math.sqrt(0.5) * x),),
+        "gamma": (lambda x: _of("gamma")(x) * psi(x),),
+        "gammaln": (psi,),
+        "digamma": (lambda x: polygamma(1, x),),
+        "zeta": (lambda s, x: zero(x), lambda s, x: -s * _of("zeta")(s + 1, x)),
+        "betaln": (_shifted_digamma(0), _shifted_digamma(1)),
+        **{f"{letter}{order}": (lambda x, f=f, order=order: f(order, x),)
+           for letter, f in (("j", jvp), ("y", yvp), ("i", ivp)) for order in (0, 1)},
+        **{f"{letter}v": (lambda n, x: zero(x), lambda n, x, f=f: f(n, x))
+           for letter, f in (("j", jvp), ("y", yvp), ("i", ivp))},
+        "i0e": (lambda x: i1e(x) - np.sign(x) * i0e(x),),
+        "i1e": (lambda x: np.exp(-abs(x)) * ivp(1, x) - np.sign(x) * i1e(x),),
+    }  # fmt: skip
+
+
 def _cbrt(x: Any) -> Any:
     """cbrt to first order in the imaginary part: dx / (3 cbrt(x)^2)."""
     root = np.cbrt(np.real(x))
@@ -173,7 +246,9 @@ def _log_sum(exp: Callable[[Any], Any], log: Callable[[Any], Any]) -> Callable[[
 
 
 # Functions whose derivative is zero wherever it is defined: the value at the real parts.
-_STEPS = frozenset({"sign", "floor", "ceil", "rint", "trunc", "heaviside", "floor_divide"})
+_STEPS = frozenset(
+    {"signbit", "sign", "floor", "ceil", "rint", "trunc", "heaviside", "floor_divide"}
+)
 
 _CONTINUED: Mapping[str, Callable[..., Any]] = {
     "absolute": _absolute,
@@ -191,4 +266,5 @@ _CONTINUED: Mapping[str, Callable[..., Any]] = {
     "logaddexp2": _log_sum(np.exp2, np.log2),
     "erf": _erf_step(1.0, _SPECIAL["erf"]),
     "erfc": _erf_step(-1.0, _SPECIAL["erfc"]),
+    **{name: _first_order(name, *slopes) for name, slopes in _special_slopes().items()},
 }

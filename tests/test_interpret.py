@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 from hypothesis import given, settings
 
 from codegen.expr import Apply, Number, Symbol
@@ -26,13 +27,34 @@ MEANING = {
     "log_sigmoid": lambda x: -np.log(1 + np.exp(-x)),
     "silu": lambda x: x / (1 + np.exp(-x)),
     "relu": lambda x: np.maximum(x, 0),
-    "leaky_relu": lambda x, slope: np.where(x >= 0, x, slope * x),
+    "leaky_relu": lambda x, slope: np.where(x > 0, x, slope * x),
     "elu": lambda x: np.maximum(x, 0) + np.expm1(np.minimum(x, 0)),
     "xlogy": lambda x, y: np.where(x == 0, 0, x * np.log(y)),
     "absorb": lambda d, p: np.where(d == 0, 0, d * p),
     "erf": lambda x: np.array([math.erf(element) for element in x]),
     "erfc": lambda x: np.array([math.erfc(element) for element in x]),
     "gelu": lambda x: x * 0.5 * np.array([math.erfc(-t / math.sqrt(2)) for t in x]),
+    "ndtr": lambda x: 0.5 * np.array([math.erfc(-t * math.sqrt(0.5)) for t in x]),
+    "digamma": scipy.special.psi,
+    "trigamma": lambda x: scipy.special.zeta(2, x),
+    "logit": lambda x: np.log(x / (1 - x)),
+    "mish": lambda x: x * np.tanh(np.log(1 + np.exp(x))),
+    "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))),
+    "selu": lambda x: (
+        1.0507009873554805 * (np.maximum(x, 0) + 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
+    ),
+    "scaled_elu": lambda x, a: np.where(x > 0, x, a * np.expm1(x)),
+    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "hard_swish": lambda x: np.select([x <= -3, x >= 3], [0, x], x * (x + 3) / 6),
+    "huber": lambda x, d: np.where(np.abs(x) <= d, 0.5 * x * x, d * (np.abs(x) - 0.5 * d)),
+    "xlog1py": lambda a, b: np.where(a == 0, 0, a * np.log1p(b)),
+    "entr": lambda x: np.select([x < 0, x == 0], [-np.inf, 0], -x * np.log(x)),
+    "rel_entr": lambda a, b: np.select(
+        [(a > 0) & (b > 0), (a == 0) & (b >= 0), np.isnan(a + b)],
+        [a * np.log(a / b), np.zeros_like(a), a + b],
+        np.inf,
+    ).astype(a.dtype),
     "stop_gradient": lambda x: x,
     "f64": lambda x: x,
     "f32": lambda x: x.astype(np.float32),
@@ -65,7 +87,8 @@ def by_name(op):
 
 
 def meaning(op):
-    return MEANING.get(op.name) or getattr(np, op.name)
+    found = MEANING.get(op.name) or getattr(np, op.name, None)
+    return found or getattr(scipy.special, op.name)
 
 
 @pytest.mark.parametrize("op", [op for op in UNARY if op.name not in ("i32", "i64")], ids=by_name)

@@ -9,6 +9,9 @@ import mpmath  # type: ignore[import-untyped]
 from mpmath import mp
 
 from codegen.expr import Apply, Expr, Number, Symbol
+from graphc.derive.precise_special import FUNCTIONS as FUNCTIONS_OF_SPECIAL
+from graphc.derive.precise_special import Undefined as Undefined
+from graphc.derive.precise_special import exp
 
 # Digits agree when two precisions give the same value to this relative difference.
 _AGREE = mpmath.mpf(2) ** -90
@@ -20,10 +23,6 @@ _NOTHING = mpmath.mpf(2) ** -1100
 _HUGE = 4000
 
 Value = Any  # an mpf; nan where the function is undefined (or complex), inf at a pole
-
-
-class Undefined(Exception):
-    """The function has no real value there, or none that is worth computing."""
 
 
 def evaluate(expr: Expr, point: Mapping[str, float]) -> Value:
@@ -77,7 +76,21 @@ def _value(expr: Expr, point: Mapping[str, float]) -> Value:
     if expr.function == "where":
         chosen = 1 if _value(expr.args[0], point) else 2
         return _value(expr.args[chosen], point)
+    if expr.function == "log":
+        small = _beside_one(expr.args[0])
+        if small is not None:
+            # Where 1 + u is 1 at two precisions, its logarithm would be 0 at both.
+            return _FUNCTIONS["log1p"](_value(small, point))
     return _FUNCTIONS[expr.function](*(_value(arg, point) for arg in expr.args))
+
+
+def _beside_one(expr: Expr) -> Expr | None:
+    """The u of 1 + u."""
+    if isinstance(expr, Apply) and expr.function == "add":
+        for one, other in (expr.args, expr.args[::-1]):
+            if one == Number(1):
+                return other
+    return None
 
 
 def _real(function: Callable[..., Any], huge: bool = False) -> Callable[..., Value]:
@@ -94,18 +107,6 @@ def _real(function: Callable[..., Any], huge: bool = False) -> Callable[..., Val
         return value
 
     return apply
-
-
-def _exp(x: Value) -> Value:
-    if not x or mpmath.mag(x) < 40:
-        return mpmath.exp(x)
-    if mpmath.mag(x) > _HUGE:
-        return mpmath.inf if x > 0 else mpmath.mpf(0)
-    # mpmath's own takes a hundred times longer for a large argument at many digits.
-    with mp.workprec(mp.prec + mpmath.mag(x) + 20):
-        k = int(mpmath.floor(x / mp.ln2))
-        rest = x - k * mp.ln2
-    return mpmath.ldexp(mpmath.exp(+rest), k)
 
 
 def _power(a: Value, b: Value) -> Value:
@@ -131,7 +132,7 @@ def _log_sum(base: int) -> Callable[[Value, Value], Value]:
     def apply(a: Value, b: Value) -> Value:
         scale = 1 if base == 0 else mpmath.log(base)
         top = max(a, b)
-        return top + mpmath.log(_exp((a - top) * scale) + _exp((b - top) * scale)) / scale
+        return top + mpmath.log(exp((a - top) * scale) + exp((b - top) * scale)) / scale
 
     return apply
 
@@ -163,9 +164,9 @@ _FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "reciprocal": lambda a: _divide(mpmath.mpf(1), a),
     "sqrt": _real(mpmath.sqrt, huge=True),
     "cbrt": lambda a: mpmath.sign(a) * mpmath.cbrt(abs(a)),
-    "exp": _exp,
-    "exp2": lambda a: _exp(a * mpmath.log(2)),
-    "expm1": lambda a: _exp(a) - 1 if a and mpmath.mag(a) > _HUGE else mpmath.expm1(a),
+    "exp": exp,
+    "exp2": lambda a: exp(a * mpmath.log(2)),
+    "expm1": lambda a: exp(a) - 1 if a and mpmath.mag(a) > _HUGE else mpmath.expm1(a),
     "log": _real(mpmath.log, huge=True),
     "log2": _real(lambda a: mpmath.log(a) / mpmath.log(2), huge=True),
     "log10": _real(lambda a: mpmath.log(a) / mpmath.log(10), huge=True),
@@ -179,8 +180,8 @@ _FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "arccos": _real(mpmath.acos),
     "arctan": _real(mpmath.atan),
     "arctan2": _real(mpmath.atan2),
-    "sinh": lambda a: (_exp(a) - _exp(-a)) / 2 if abs(a) > 1 else mpmath.sinh(a),
-    "cosh": lambda a: (_exp(a) + _exp(-a)) / 2,
+    "sinh": lambda a: (exp(a) - exp(-a)) / 2 if abs(a) > 1 else mpmath.sinh(a),
+    "cosh": lambda a: (exp(a) + exp(-a)) / 2,
     "tanh": _real(mpmath.tanh),
     "arcsinh": _real(mpmath.asinh),
     "arccosh": _real(mpmath.acosh),
@@ -188,6 +189,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "hypot": _real(mpmath.hypot, huge=True),
     "erf": _real(mpmath.erf),
     "erfc": _real(mpmath.erfc),
+    **FUNCTIONS_OF_SPECIAL,
     "maximum": max,
     "minimum": min,
     "fmax": max,
@@ -215,6 +217,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "isnan": lambda a: bool(mpmath.isnan(a)),
     "isinf": lambda a: bool(mpmath.isinf(a)),
     "isfinite": lambda a: bool(mpmath.isfinite(a)),
+    "signbit": lambda a: a < 0,
     "f64": lambda a: a,
     "f32": lambda a: a,
 }

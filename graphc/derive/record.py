@@ -73,17 +73,45 @@ def text_of(sections: Iterator[tuple[str, Derivation]]) -> str:
 
 
 def main() -> None:
-    """Write the record."""
+    """Write the record; or, given names of ops, anew only what it says of them."""
     import os
     import sys
 
+    names = tuple(sys.argv[1:])
     blocks = []
-    for name, derivation in derived(tuple(sys.argv[1:])):
-        print(f"{name:32} {derivation}" if sys.argv[1:] else name, flush=True)
+    for name, derivation in derived(names):
+        print(f"{name:32} {derivation}" if names else name, flush=True)
         blocks.append((name, derivation))
-    if sys.argv[1:]:
-        return
     text = text_of(iter(blocks))
+    if names:
+        with open(RECORD, encoding="utf-8") as file:
+            text = updated(file.read(), text, names)
     with open(RECORD + ".new", "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(RECORD + ".new", RECORD)
+
+
+def updated(record: str, text: str, names: tuple[str, ...]) -> str:
+    """The record with the blocks of these ops, and of ops that are no more, replaced by `text`."""
+    head, *old = record.rstrip("\n").split(block_gap())
+    _, *new = text.rstrip("\n").split(block_gap())
+    families: dict[str, list[str]] = {}
+    for block in old + new:
+        families.setdefault(_family(block), [])
+    for block in old:
+        if _family(block) not in names and _family(block) in TABLE:
+            families[_family(block)].append(block)
+    for block in new:
+        families[_family(block)].append(block)
+    kept = [block for name in sorted(families) for block in families[name]]
+    return block_gap().join([head, *kept]) + "\n"
+
+
+def _family(block: str) -> str:
+    """The op of the table that a block is about: `[d_power_d_a]` is about power."""
+    name = block[1 : block.index("]")].partition(".")[0]
+    while name not in TABLE and name.startswith("d_"):
+        name = name[2:]
+    while name not in TABLE and "_d_" in name:
+        name = name.rpartition("_d_")[0]
+    return name

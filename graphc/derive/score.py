@@ -230,6 +230,27 @@ def _errors(form: Expr, at: Points, limit: float) -> tuple[float, int]:
     return worst, beyond
 
 
+def worst(got: Any, at: Points) -> tuple[float, float, tuple[float, ...]]:
+    """The largest error of values at the points: in units, in ulps of the result, and where.
+
+    The two maxima may lie at different points; the point is that of the error in units.
+    """
+    found: tuple[float, tuple[float, ...]] = (0.0, ())
+    ulps = 0.0
+    values = np.asarray(got)
+    for index in np.flatnonzero(values != at.rounded):
+        error = _error(float(values[index]), int(index), at, 0.0)
+        error = error if error < WRONG else math.inf
+        if error > found[0]:
+            point = tuple(float(at.operands[name][index]) for name in at.free)
+            found = (error, point)
+        if error:
+            rounded = float(at.rounded[index])
+            ulp = _ulp(rounded, at.dtype) if math.isfinite(rounded) else math.inf
+            ulps = max(ulps, float(abs(mpmath.mpf(float(values[index])) - at.exact[index]) / ulp))
+    return found[0], ulps, found[1]
+
+
 def _error(got: float, index: int, at: Points, enough: float) -> float:
     """One point's error in units; below `enough` it is not told apart from zero."""
     exact = at.exact[index]

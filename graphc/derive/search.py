@@ -88,7 +88,7 @@ def derive(
             continue
         name = partial_name(op, arg)
         seeds = _seeds(SEEDS.get(name, ()), (*op.args, y))
-        outputs = _Outputs(known, (y, definition), own)
+        outputs = Outputs(known, (y, definition), own)
         best = _choose(expr, free, outputs, seeds, PARTIAL_LIMIT, search, literals)
         points = POINTS.get(name, ())
         partials.append(partial_op(op, arg, formula.text(expr), best.text, points))
@@ -97,7 +97,7 @@ def derive(
 
 
 @dataclass(frozen=True, slots=True)
-class _Outputs:
+class Outputs:
     """Values a partial's form may use: given operands, and the op's own value with its form."""
 
     given: Sequence[tuple[str, Expr]]
@@ -127,7 +127,7 @@ def _seeds(texts: Iterable[str], args: tuple[str, ...]) -> list[Expr]:
 def _choose(
     exact: Expr,
     free: Sequence[str],
-    outputs: _Outputs | tuple[()],
+    outputs: Outputs | tuple[()],
     seeds: Sequence[Expr],
     limit: float,
     search: _Search,
@@ -137,7 +137,7 @@ def _choose(
     if not set(symbols(exact)) & set(free):
         return Form(formula.text(exact))
     known = outputs.known if outputs else []
-    where = [_points(exact, free, outputs, dtype, search.effort, literals) for dtype in FLOATS]
+    where = [points_for(exact, free, outputs, dtype, search.effort, literals) for dtype in FLOATS]
     own = outputs.own[0] if outputs else ""
     usable = {*free, *(name for name, _ in known)}
     measured: dict[Expr, Score] = {}
@@ -159,14 +159,15 @@ def _choose(
     return _form(best, measured, limit, search.effort.tried)
 
 
-def _points(
+def points_for(
     exact: Expr,
     free: Sequence[str],
-    outputs: _Outputs | tuple[()],
+    outputs: Outputs | tuple[()],
     dtype: str,
     effort: Effort,
-    literals: Sequence[str],
+    literals: Sequence[str] = (),
 ) -> Points:
+    """Where forms of `exact` are measured, with the operands that other operands determine."""
     ties = any(isinstance(e, Apply) and e.function in _TYING for e in _parts(exact))
     near = _literals(exact)
     at = score.points(exact, free, dtype, effort.count, near, ties, literals)

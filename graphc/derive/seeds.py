@@ -14,6 +14,16 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     "sigmoid": ("exp(minimum(x, 0)) / (1 + exp(-abs(x)))", "0.5 + 0.5 * tanh(0.5 * x)"),
     "softplus": ("maximum(x, 0) + log1p(exp(-abs(x)))", "logaddexp(x, 0)"),
     "log_sigmoid": ("minimum(x, 0) - log1p(exp(-abs(x)))", "-logaddexp(-x, 0)"),
+    "logit": (
+        "where(abs(x - 0.5) < 0.25, 2 * arctanh(2 * x - 1), log(x) - log1p(-x))",
+        "log(x) - log1p(-x)",
+    ),
+    "mish": (
+        "x * tanh(maximum(x, 0) + log1p(exp(-abs(x))))",
+        "x * tanh(logaddexp(x, 0))",
+    ),
+    "gelu_tanh": ("x / (1 + exp(-1.5957691216057308 * x * (1 + 0.044715 * x * x)))",),
+    "scaled_elu": ("where(x > 0, x, a * expm1(minimum(x, 0)))",),
     "absorb": (),
     # -- partials
     "d_sigmoid": ("y * (1 - y)", "y / (1 + exp(x))"),
@@ -60,9 +70,51 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     "d_logaddexp2_d_b": ("1 / (1 + exp2(a - b))", "exp2(b - y)"),
     "d_clip_d_x": ("logical_and(lo < x, x < hi)", "logical_and(lo < y, y < hi)"),
     "d_elu": ("exp(minimum(x, 0))", "1 + minimum(y, 0)"),
+    # Beyond 16 by the asymptotic series, DLMF 7.12.1: the difference cancels there.
+    "d_erfcx": (
+        "where(x < 16, 2 * x * y - 1.1283791670955126, -0.5641895835477563 / x / x"
+        " * (1 - 1.5 / x / x * (1 - 2.5 / x / x * (1 - 3.5 / x / x * (1 - 4.5 / x / x"
+        " * (1 - 5.5 / x / x * (1 - 6.5 / x / x * (1 - 7.5 / x / x))))))))",
+    ),
+    # 1 / density at the quantile, by erfcx: near an end what is left of the range has the digits.
+    "d_erfinv": ("0.886226925452758 * erfcx(abs(y)) / (1 - abs(x))",),
+    "d_erfcinv": (
+        "-0.886226925452758 * where(x < 1, erfcx(y) / x, erfcx(-y) / (2 - x))",
+        "-0.886226925452758 * erfcx(abs(y)) / minimum(x, 2 - x)",
+    ),
+    "d_ndtri": ("1.2533141373155003 * erfcx(abs(0.7071067811865476 * y)) / minimum(x, 1 - x)",),
+    "d_log_ndtr": ("0.7978845608028654 / erfcx(-0.7071067811865476 * x)",),
+    "d_gamma": ("y * digamma(x)",),
+    "d_j0": ("-j1(x)",),
+    "d_y0": ("-y1(x)",),
+    "d_i0": ("i1(x)",),
+    "d_i0e": ("i1e(x) - sign(x) * y",),
+    "d_i1e": ("i0e(x) - y / x - sign(x) * y", "where(x == 0, 0.5, i0e(x) - y / x - sign(x) * y)"),
+    "d_logit": ("1 / (x * (1 - x))",),
+    "d_mish": (
+        "where(x > 0,"
+        " (1 + 4 * exp(-abs(x)) * (1 + exp(-abs(x)) * (x + 1.5 + (x + 1) * exp(-abs(x)))))"
+        " / square(1 + 2 * exp(-abs(x)) * (1 + exp(-abs(x)))),"
+        " 4 * exp(-abs(x)) * (x + 1 + exp(-abs(x)) * (x + 1.5 + exp(-abs(x))"
+        " * (1 + 0.25 * exp(-abs(x)))))"
+        " / square(2 + exp(-abs(x)) * (2 + exp(-abs(x)))))",
+    ),
+    "d_gelu_tanh": (
+        "where(abs(x) > 24, x > 0,"
+        " (1 + x * (1.5957691216057308 + 0.2140644488178008 * x * x)"
+        " / (1 + exp(1.5957691216057308 * x * (1 + 0.044715 * x * x))))"
+        " / (1 + exp(-1.5957691216057308 * x * (1 + 0.044715 * x * x))))",
+    ),
+    "d_scaled_elu_d_x": ("where(x > 0, 1, a * exp(minimum(x, 0)))",),
+    "d_scaled_elu_d_a": ("where(x > 0, 0, expm1(minimum(x, 0)))", "expm1(minimum(x, 0))"),
+    "d_entr": ("where(x == 0, inf, where(x < 0, 0, -log(x) - 1))",),
     # -- partials of partials
     "d_d_sigmoid": ("d * tanh(-0.5 * x)", "-d * tanh(0.5 * x)", "d * (1 - 2 * y)"),
     "d_d_softplus": ("d * (1 - d)", "d * exp(-y)", "d / (1 + exp(x))"),
+    "d_d_log_ndtr": ("-d * (x + d)",),
+    "d_d_logit": ("d * d * (2 * x - 1)",),
+    "d_d_xlog1py_d_b_d_b": ("where(a == 0, 0, -a / (1 + b) / (1 + b))", "-d / (1 + b)"),
+    "d_d_rel_entr_d_b_d_b": ("where(a > 0 and b > 0, a / b / b, 0)",),
     "d_d_log_sigmoid": ("-d * (1 - d)", "-d * exp(y)", "-d / (1 + exp(-x))"),
     "d_d_tanh": ("-2 * y * d",),
     "d_d_tan": ("2 * y * d",),

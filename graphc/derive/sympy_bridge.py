@@ -15,6 +15,7 @@ from typing import Any
 import sympy as sp
 
 from codegen.expr import Apply, Expr, Extent, Number, Symbol
+from graphc.derive.sympy_special import BESSEL, SPECIAL, Cbrt, Erfc
 from graphc.errors import GraphTypeError, GraphValueError, located
 
 # Above this a float literal is not searched for a name such as sqrt(2/3).
@@ -25,23 +26,6 @@ _SMALL = 12
 def symbol(name: str) -> sp.Symbol:
     """The one real symbol of this name."""
     return sp.Symbol(name, real=True)
-
-
-class Cbrt(sp.Function):  # type: ignore[misc]
-    """The real cube root, which SymPy lacks: y with y**3 = x, so y' = 1 / (3 y**2)."""
-
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        x, y = sp.Symbol("x", real=True), sp.Symbol("y", real=True)
-        equation = y**3 - x
-        return (-sp.diff(equation, x) / sp.diff(equation, y)).subs(y, self)
-
-
-class Erfc(sp.Function):  # type: ignore[misc]
-    """The complement of erf. SymPy's own turns erfc(-x) into 2 - erfc(x), which cancels."""
-
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        x = sp.Symbol("x", real=True)
-        return sp.diff(1 - sp.erf(x), x).subs(x, self.args[0])
 
 
 def _hypot(a: sp.Expr, b: sp.Expr) -> sp.Expr:
@@ -85,6 +69,7 @@ TO_SYMPY: Mapping[str, Callable[..., sp.Expr]] = {
     "hypot": _hypot,
     "erf": sp.erf,
     "erfc": Erfc,
+    **SPECIAL,
     "f64": lambda a: a,
     "f32": lambda a: a,
 }
@@ -108,6 +93,14 @@ _FROM_SYMPY: Mapping[str, str] = {
     "erf": "erf",
     "erfc": "erfc",
     "Erfc": "erfc",
+    "Erfcx": "erfcx",
+    "Erfinv": "erfinv",
+    "Erfcinv": "erfcinv",
+    "Ndtri": "ndtri",
+    "LogNdtr": "log_ndtr",
+    "gamma": "gamma",
+    "loggamma": "gammaln",
+    "zeta": "zeta",
     "Abs": "absolute",
     "sign": "sign",
     "floor": "floor",
@@ -308,6 +301,10 @@ def _function(expr: sp.Expr) -> Expr:
     kind = type(expr).__name__
     if kind in _FROM_SYMPY:
         return _call(_FROM_SYMPY[kind], *expr.args)
+    if kind in BESSEL:
+        return _bessel(kind, *expr.args)
+    if kind == "polygamma":
+        return _polygamma(*expr.args)
     if kind in _RECIPROCAL:
         return Apply("divide", (Number(1), _call(_RECIPROCAL[kind], *expr.args)))
     if kind in _RELATION:
@@ -328,6 +325,22 @@ def _function(expr: sp.Expr) -> Expr:
     if isinstance(expr, sp.Piecewise):
         return _piecewise(expr)
     raise GraphValueError(located(f"the formula language has no {kind}: `{expr}`"))
+
+
+def _bessel(kind: str, order: sp.Expr, argument: sp.Expr) -> Expr:
+    letter = BESSEL[kind]
+    if order in (0, 1):
+        return _call(f"{letter}{order}", argument)
+    return _call(f"{letter}v", order, argument)
+
+
+def _polygamma(order: sp.Expr, argument: sp.Expr) -> Expr:
+    """By Hurwitz's zeta function: psi_n(x) = (-1)^(n + 1) n! zeta(n + 1, x)."""
+    if order == 0:
+        return _call("digamma", argument)
+    scale = (-1) ** (int(order) + 1) * sp.factorial(order)
+    value = _call("zeta", order + 1, argument)
+    return value if scale == 1 else Apply("multiply", (_number(scale), value))
 
 
 def _piecewise(expr: sp.Piecewise) -> Expr:

@@ -22,6 +22,10 @@ _RENAMED = {
     "radians": "deg2rad",
     "rad2deg": "rad2deg",
     "deg2rad": "deg2rad",
+    # SciPy's
+    "expit": "sigmoid",
+    "log_expit": "log_sigmoid",
+    "psi": "digamma",
 }
 _BITWISE = {
     "bitwise_and": "logical_and",
@@ -67,7 +71,10 @@ def call(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mapping[s
     op = TABLE.get(_RENAMED.get(name, name))
     if op is None or op.condition:
         raise GraphTypeError(
-            located(f"np.{name} is not traced by graphc; compose it of functions that are traced")
+            located(
+                f"{_spelled(ufunc)} is not traced by graphc; "
+                "compose it of functions that are traced"
+            )
         )
     if name == "power":
         _check_power(inputs)
@@ -75,6 +82,11 @@ def call(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mapping[s
     if name.startswith("logical_"):
         operands = tuple(truth(x) for x in operands)
     return nodes.elementwise(op, *operands)
+
+
+def _spelled(ufunc: np.ufunc) -> str:
+    name = ufunc.__name__
+    return f"np.{name}" if getattr(np, name, None) is ufunc else name
 
 
 def truth(x: Node) -> Node:
@@ -166,6 +178,32 @@ def _divmod(a: Any, b: Any) -> tuple[Node, ...]:
     return nodes.elementwise("floor_divide", x, y), nodes.elementwise("remainder", x, y)
 
 
+def _modf(x: Any) -> tuple[Node, ...]:
+    """The broken and the whole part, each with the sign of x."""
+    node = lift(x)
+    node = node if node.type.floating else nodes.cast(node, "f64")
+    whole = nodes.elementwise("trunc", node)
+    # inf - inf is no number, where the broken part of an infinity is 0.
+    zero = nodes.constant(0, node.type.dtype)
+    broken = nodes.elementwise(
+        "where",
+        nodes.elementwise("isinf", node),
+        zero,
+        nodes.elementwise("subtract", node, whole),
+    )
+    return nodes.elementwise("copysign", broken, node), whole
+
+
+def _ldexp(x: Any, exponent: Any) -> Node:
+    """x * 2**exponent, in two halves, so that neither overflows where the product does not."""
+    a, n = lift_all((x, exponent))
+    a = a if a.type.floating else nodes.cast(a, "f64")
+    half = nodes.elementwise("floor_divide", n, nodes.constant(2, n.type.dtype))
+    for part in (half, nodes.elementwise("subtract", n, half)):
+        a = nodes.multiply(a, nodes.elementwise("exp2", nodes.cast(part, a.type.dtype)))
+    return a
+
+
 def _matmul(a: Any, b: Any) -> Node:
     return nodes.matmul(lift(a), lift(b))
 
@@ -193,5 +231,9 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "vecdot": vecdot,
     "matvec": matvec,
     "vecmat": vecmat,
+    "modf": _modf,
+    "ldexp": _ldexp,
+    "huber": lambda delta, r: nodes.elementwise("huber", *lift_all((r, delta))),
+    "exp10": lambda x: nodes.elementwise("power", *lift_all((10.0, x))),
     **{name: _bitwise(name) for name in _BITWISE},
 }

@@ -28,10 +28,11 @@ def _op(
     *,
     points: _Points = (),
     condition: int = 0,
+    definition: str = "",
 ) -> Elementwise:
     names = tuple(args.split())
     return Elementwise(
-        name, names, formula, "", result, condition=condition, doc=doc, points=points
+        name, names, formula, definition, result, condition=condition, doc=doc, points=points
     )
 
 
@@ -50,6 +51,9 @@ _HYPOT: _Points = (("a == 0 and b == 0", ("0", "0")),)
 _POWER: _Points = (("b == 0", ("0", "")), ("a == 0 and b >= 0", ("", "0")))
 _ARCTAN2: _Points = (("a == 0 and b == 0", ("0", "0")),)
 _XLOGY: _Points = (("a == 0", ("log(b)", "0")),)
+_XLOG1PY: _Points = (("a == 0", ("log1p(b)", "0")),)
+# The slope of -x log(x) at 0 is infinite, as that of sqrt is.
+_ENTR: _Points = (("x == 0", ("inf",)),)
 
 # fmt: off
 TABLE: Mapping[str, Elementwise] = _index(
@@ -106,10 +110,59 @@ TABLE: Mapping[str, Elementwise] = _index(
         _op("softplus", "x", "log(1 + exp(x))", "A smooth relu.", "float"),
         _op("log_sigmoid", "x", "-log(1 + exp(-x))", "The logarithm of the sigmoid.", "float"),
         _op("silu", "x", "x / (1 + exp(-x))", "x * sigmoid(x), also called swish.", "float"),
+        _op("erfcx", "x", "erfcx(x)", "exp(x**2) erfc(x), which does not underflow.", "float"),
+        _op("erfinv", "x", "erfinv(x)", "The inverse of erf; nan outside [-1, 1].", "float"),
+        _op("erfcinv", "x", "erfcinv(x)", "The inverse of erfc; nan outside [0, 2].", "float"),
+        _op("ndtr", "x", "0.5 * erfc(-sqrt(0.5) * x)", "P(standard normal <= x).", "float"),
+        _op("log_ndtr", "x", "log_ndtr(x)", "The logarithm of ndtr.", "float"),
+        _op("ndtri", "x", "ndtri(x)", "The inverse of ndtr: a quantile of the normal.", "float"),
+        _op("gamma", "x", "gamma(x)", "The gamma function.", "float"),
+        _op("gammaln", "x", "gammaln(x)", "The logarithm of |gamma(x)|.", "float"),
+        _op("digamma", "x", "digamma(x)", "The derivative of gammaln.", "float"),
+        _op("trigamma", "x", "zeta(2, x)", "The derivative of digamma.", "float"),
+        _op("betaln", "a b", "betaln(a, b)", "The logarithm of |beta(a, b)|.", "float"),
+        _op("j0", "x", "j0(x)", "The Bessel function of the first kind, order 0.", "float"),
+        _op("j1", "x", "j1(x)", "The Bessel function of the first kind, order 1.", "float"),
+        _op("y0", "x", "y0(x)", "The Bessel function of the second kind, order 0.", "float"),
+        _op("y1", "x", "y1(x)", "The Bessel function of the second kind, order 1.", "float"),
+        _op("i0", "x", "i0(x)", "The modified Bessel function of order 0.", "float"),
+        _op("i1", "x", "i1(x)", "The modified Bessel function of order 1.", "float"),
+        _op("i0e", "x", "i0e(x)", "exp(-|x|) i0(x), which does not overflow.", "float",
+            definition="exp(-abs(x)) * i0(x)"),
+        _op("i1e", "x", "i1e(x)", "exp(-|x|) i1(x), which does not overflow.", "float",
+            definition="exp(-abs(x)) * i1(x)"),
+        _op("logit", "x", "log(x / (1 - x))", "The inverse of the sigmoid.", "float"),
+        _op("mish", "x", "x * tanh(log(1 + exp(x)))", "x * tanh(softplus(x)).", "float"),
+        _op("gelu_tanh", "x",
+            "0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))",
+            "gelu, approximately, by tanh.", "float"),
         _op("gelu", "x", "0.5 * x * erfc(-sqrt(0.5) * x)", "x * P(standard normal <= x).", "float"),
         _op("relu", "x", "maximum(x, 0)", "x where positive, else 0."),
         _op("elu", "x", "maximum(x, 0) + expm1(minimum(x, 0))", "x, or exp(x) - 1 where negative.",
             "float"),
+        _op("selu", "x", "1.0507009873554805 * (maximum(x, 0) + "
+            "1.6732632423543772 * expm1(minimum(x, 0)))",
+            "elu, scaled so that layers keep mean 0 and variance 1.", "float"),
+        _op("scaled_elu", "x a", "where(x > 0, x, a * expm1(x))",
+            "x, or a (exp(x) - 1) where negative.", "float"),
+        _op("leaky_relu", "x slope", "where(x > 0, x, slope * x)",
+            "x, or slope * x where negative.", "float"),
+        _op("hard_sigmoid", "x", "minimum(maximum(x + 3, 0), 6) / 6",
+            "0 below -3, 1 above 3, straight between.", "float"),
+        _op("hard_tanh", "x", "minimum(maximum(x, -1), 1)", "x, at least -1 and at most 1."),
+        _op("hard_swish", "x", "where(x <= -3, 0, where(x >= 3, x, x * (x + 3) / 6))",
+            "x * hard_sigmoid(x).", "float"),
+        _op("huber", "x delta",
+            "where(abs(x) <= delta, 0.5 * x * x, delta * (abs(x) - 0.5 * delta))",
+            "x**2 / 2 up to delta, straight beyond.", "float"),
+        _op("xlog1py", "a b", "where(a == 0, 0, a * log1p(b))", "a * log(1 + b); 0 where a is 0.",
+            "float", points=_XLOG1PY),
+        _op("entr", "x", "where(x < 0, -inf, where(x == 0, 0, -x * log(x)))",
+            "-x * log(x); 0 at 0, -inf below.", "float", points=_ENTR),
+        _op("rel_entr", "a b",
+            "where(a > 0 and b > 0, a * log(a / b), where(a == 0 and b >= 0, 0, "
+            "where(isnan(a + b), a + b, inf)))",
+            "a * log(a / b); 0 where a is 0, inf below.", "float"),
         _op("xlogy", "a b", "where(a == 0, 0, a * log(b))", "a * log(b); 0 where a is 0.",
             "float", points=_XLOGY),
         # -- magnitude, rounding, order
@@ -146,6 +199,7 @@ TABLE: Mapping[str, Elementwise] = _index(
         _step("logical_not", "x", "logical_not(x)", "Whether x does not hold.", "bool"),
         _step("isnan", "x", "isnan(x)", "Whether x is not a number.", "bool"),
         _step("isinf", "x", "isinf(x)", "Whether x is infinite.", "bool"),
+        _step("signbit", "x", "signbit(x)", "Whether x is negative, -0.0 too.", "bool"),
         _step("isfinite", "x", "isfinite(x)", "Whether x is neither infinite nor nan.", "bool"),
         # -- conversions: the op is named by its dtype
         _op("f64", "x", "f64(x)", "x as f64.", "f64"),

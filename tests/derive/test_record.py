@@ -42,14 +42,17 @@ def test_the_record_is_within_the_limits_or_says_so(op):
 
 
 def test_forms_beyond_the_limits_are_few_and_known():
-    """What no form computes within eight units everywhere: powers and norms at the range's ends."""
+    """What no form computes within eight units everywhere: powers and norms at the range's ends,
+    differences that cancel, and second derivatives of what is hard itself."""
     beyond = {
         name.partition("_d_")[0].removeprefix("d_")
         for name, section in SECTIONS.items()
         for partial in section.get("partials", {}).values()
         if partial.get("why", "").startswith("none is within")
     }
-    assert beyond <= {"power", "hypot", "arctan2"}
+    first = {"power", "hypot", "arctan2", "erfcx", "betaln", "i0e", "i1e"}
+    second = {"log_ndtr", "logit", "mish", "gelu_tanh"}
+    assert beyond <= first | second
 
 
 @pytest.mark.parametrize(
