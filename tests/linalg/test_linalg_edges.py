@@ -395,3 +395,11 @@ def test_plain_arrays_are_computed_at_once():
     a = RNG.normal(size=(3, 3)) / 3
     np.testing.assert_allclose(graphc.expm(a) @ graphc.expm(-a), np.eye(3), atol=1e-12)
     assert isinstance(graphc.solve_triangular(np.eye(2), np.ones(2)), np.ndarray)
+
+
+def test_the_emitted_backward_pass_is_what_one_would_write():
+    graph = graphc.trace(lambda A, B: (np.linalg.solve(A, B) ** 2).sum(), "f64[n, n]", "f64[n, 2]")
+    source = graphc.compile(graph).source
+    assert "X = np.linalg.solve(A, B)\n" in source
+    assert "d_B = np.linalg.solve(A.T, 2.0 * X)" in source
+    assert "d_A = -d_B @ X.T" in source
