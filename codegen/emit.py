@@ -9,6 +9,7 @@ from codegen.arrays import (
     expression,
     filled,
     index_text,
+    shape_text,
     span_text,
     strided,
     subscript,
@@ -28,6 +29,7 @@ from codegen.plan.steps import (
     Span,
     Spread,
     Step,
+    Sweep,
     Value,
     Window,
     outs_of,
@@ -174,6 +176,8 @@ class Emitter:
             self._assemble(step)
         elif isinstance(step, Spread):
             self._spread(step)
+        elif isinstance(step, Sweep):
+            self._sweep(step)
         elif isinstance(step, Invoke) and len(step.outs) > 1:
             names = [self._target(out) for out in outs_of(step)]
             self._assign(step, ", ".join(names), expression(self.printer, step)[0])
@@ -331,6 +335,35 @@ class Emitter:
         for header in reversed(headers):
             body = [Block(header, body, step.tag)]
         self.sources.extend(body)
+
+    def _sweep(self, step: Sweep) -> None:
+        """A loop over images: the windows into columns, then a product of matrices."""
+        printer, out = self.printer, step.out
+        name = self.plan.names[out.index]
+        windows, other = (printer.operand(operand, ATOM) for operand in step.operands)
+        columns, image = self.plan.scope.fresh("columns"), self.plan.scope.fresh("image")
+        dtype = "" if out.dtype == "f64" else f", {dtype_text(out.dtype)}"
+        self._assign(step, name, filled(printer, out, 0, empty=not step.summing))
+        buffer = f"np.empty({shape_text(printer, step.columns)}{dtype})"
+        self.sources.append(Assign(columns, buffer, tag=step.tag))
+        view = f"{windows}[{image}].transpose({', '.join(map(str, step.axes))})"
+        flat, matrix, product = (
+            shape_text(printer, shape)[1:-1] for shape in (step.flat, step.other, step.product)
+        )
+        right = f"{columns}.reshape({flat})"
+        body: list[Source] = [Do(f"np.copyto({columns}, {view})", step.tag)]
+        if step.summing:
+            turned = f"{right}.T" if len(step.flat) == 2 else f"{right}.transpose(0, 2, 1)"
+            whole = shape_text(printer, out.shape)[1:-1]
+            value = f"({other}[{image}].reshape({matrix}) @ {turned}).reshape({whole})"
+            body.append(Assign(name, value, "+=", tag=step.tag))
+        else:
+            target = f"out={name}[{image}].reshape({product})"
+            text = f"np.matmul({other}.reshape({matrix}), {right}, {target})"
+            body.append(Do(text, step.tag))
+        assert isinstance(step.operands[0], Value)
+        count = printer.size(step.operands[0].shape[0])
+        self.sources.append(Block(f"for {image} in range({count}):", body, step.tag))
 
 
 def _joined(printer: Printer, step: Assemble) -> str:

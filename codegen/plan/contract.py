@@ -26,6 +26,7 @@ from codegen.plan.steps import (
     Sheet,
     Value,
 )
+from codegen.plan.sweeps import sweep
 from codegen.plan.windows import Extents, Factor, read, target, write
 from codegen.program import Broadcast, Contract, Options
 from codegen.types import substitute
@@ -71,6 +72,9 @@ def _multiply_all(
 ) -> Value:
     """The sum over all indices but `names` of the product of factors, with axes `names`."""
     numbers = _numbers(extents, options)
+    swept = sweep(sheet, factors, names, extents, numbers, dtype)
+    if swept is not None:
+        return swept
     absent = set(extents).difference(names, *(factor.names for factor in factors))
     scalars = [factor.value for factor in factors if not factor.names]
     factors = [factor for factor in factors if factor.names]

@@ -21,6 +21,7 @@ from codegen.plan.steps import (
     Sheet,
     Spread,
     Step,
+    Sweep,
     Take,
     Value,
     Window,
@@ -117,7 +118,7 @@ def _is_inline(
         return _look_is_inline(step, uses)
     if len(readers) != 1 or not readers:
         return False
-    if isinstance(step, Assemble | Put | Spread):
+    if isinstance(step, Assemble | Put | Spread | Sweep):
         return False
     if isinstance(step, Invoke) and len(step.outs) > 1:
         return False
@@ -168,7 +169,7 @@ def _look_is_inline(step: Look, uses: Uses) -> bool:
 
 def _needs_name(reader: Step, value: Value, scalar_mode: bool) -> bool:
     """Whether the reader's code mentions this operand several times, or before or after it."""
-    if isinstance(reader, Spread):
+    if isinstance(reader, Spread | Sweep):
         return True
     if isinstance(reader, Look):
         return isinstance(reader.kind, Window) or (

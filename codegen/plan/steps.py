@@ -7,6 +7,7 @@
          | Fold           a reduction or a scan
          | Take | Put     integer-array indexing, and its adjoint
          | Assemble       an array filled, then written by regions
+         | Sweep          matrix products with windows, image by image
          | Spread         windows added into an array, offset by offset (the adjoint of windows)
          | Invoke         a call that is computed as a whole
 
@@ -272,6 +273,39 @@ class Spread(Step):
         self.loops = loops
         self.source = source
         self.target = target
+
+
+class Sweep(Step):
+    """Matrix products with the windows of one image after another, which are copied into a buffer.
+
+    Operands: windows [images, ...] and the other factor. axes, columns: the order and the shape in
+    which an image's windows are copied; flat: the same as a matrix (or a stack, one a group).
+    summing False: out[image] = other @ flat; True: out += other[image] @ flat transposed. `other`
+    and `product` are the shapes, as matrices, of the other factor and of one product.
+    """
+
+    __slots__ = ("axes", "columns", "flat", "other", "product", "summing")
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        axes: tuple[int, ...],
+        columns: Shape,
+        flat: Shape,
+        other: Shape,
+        product: Shape,
+        summing: bool,
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.axes = axes
+        self.columns = columns
+        self.flat = flat
+        self.other = other
+        self.product = product
+        self.summing = summing
 
 
 class Invoke(Step):
