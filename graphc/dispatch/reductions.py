@@ -268,12 +268,15 @@ def variance(
 
 
 def root(square: Node) -> Node:
-    """The square root of a sum of squares: its gradient at 0 is 0, the element of least norm."""
+    """The square root of a sum of squares: its gradient at 0 is 0, the element of least norm.
+
+    At 0 the root is taken one further on, where it has a slope, which the squares' own, 0, takes
+    to 0. A `where` would do it, too, but then every value before it would be guarded by one.
+    """
     dtype = square.type.dtype
-    zero = nodes.elementwise("equal", square, nodes.constant(0, dtype))
-    safe = nodes.elementwise("where", zero, nodes.constant(1, dtype), square)
-    value = nodes.elementwise("sqrt", safe)
-    return nodes.elementwise("where", zero, nodes.constant(0, dtype), value)
+    aside = nodes.cast(nodes.elementwise("equal", square, nodes.constant(0, dtype)), dtype)
+    value = nodes.elementwise("sqrt", nodes.add(square, aside))
+    return nodes.elementwise("subtract", value, aside)
 
 
 # -- extremes --------------------------------------------------------------------------------------
