@@ -22,6 +22,7 @@ from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.extras import scipy_installed
 from graphc.naming import unknown_name
 from graphc.ops.kinds import Primitive, PrimitiveCall
+from graphc.types import size_names
 
 if TYPE_CHECKING:
     from codegen.modules import Generated
@@ -58,7 +59,7 @@ def compile(
     donate: names of inputs (the leaves of containers) that calls give away: `f` and
         `value_and_grad` may write into them, and return them as results. Give distinct arrays.
 
-    Raises GraphNameError for an unknown name in wrt or of, GraphTypeError where a wrt is not
+    Raises GraphNameError for an unknown name in wrt, of or sizes, GraphTypeError where a wrt is not
     floating, GraphValueError where `of` is not a scalar.
     """
     if not isinstance(graph, ir.Graph):
@@ -72,6 +73,10 @@ def compile(
         graph = graph.build()
     if not isinstance(wrt, str) and wrt is not None:
         wrt = tuple(wrt)
+    for name in sizes or ():
+        known = _size_names(graph)
+        if name not in known:
+            raise unknown_name(f"sizes: {graph.name} has no size", name, known, "sizes")
     for name in donate:
         if name not in {node.name for node in graph.inputs}:
             raise unknown_name(f"donate: {graph.name} has no input", name, graph.named)
@@ -79,6 +84,12 @@ def compile(
         tuple(sorted((sizes or {}).items())), threads, workspace, donate=tuple(donate)
     )
     return Compiled(graph, wrt, of, options, stable, _cache(cache))
+
+
+def _size_names(graph: ir.Graph) -> list[str]:
+    """The named sizes of a graph's inputs, in order."""
+    sizes = (size for node in graph.inputs for size in node.type.shape)
+    return list(dict.fromkeys(name for size in sizes for name in sorted(size_names(size))))
 
 
 def _cache(cache: Cache | bool) -> Cache:

@@ -128,6 +128,11 @@ WRONG = [
         "wrt: y is i64[batch]; only f32 and f64 are differentiable",
     ),
     (
+        lambda: graphc.compile(loss, sizes={"btch": 5}),
+        NameError,
+        "sizes: loss has no size 'btch'; did you mean 'batch'? sizes: batch",
+    ),
+    (
         lambda: graphc.compile(np.sin),
         TypeError,
         "compile takes a Graph or a Builder, got ufunc; trace a function first",

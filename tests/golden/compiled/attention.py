@@ -87,8 +87,8 @@ def backward(saved, d_attention=1.0):
     batch = x.shape[0]
     time = x.shape[1]
     weights_part_slice = weights_part[:, :, None]
-    d_mixed_part = d_attention / np.float32(16*batch*time) * mixed
-    d_mixed = np.add(d_mixed_part, d_mixed_part, out=d_mixed_part)
+    d_mixed = d_attention / np.float32(16*batch*time) * mixed  # f32[batch, time, 16]
+    d_mixed *= 2.0
     d_weights = d_mixed @ v.swapaxes(-2, -1)  # f32[batch, time, time]
     d_v = weights.swapaxes(-2, -1) @ d_mixed  # f32[batch, time, 16]
     d_Wq_part = d_weights / weights_part_slice

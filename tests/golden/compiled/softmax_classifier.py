@@ -74,14 +74,13 @@ def backward(saved, d_classifier=1.0):
     if type(d_classifier) is not F32.type:
         d_classifier = _check_backward(d_classifier)
     n = x.shape[0]
-    d_W_part = d_classifier * decay * W
 
     # d log(x)/dx = 1 / x
     d_classifier_scaled = d_classifier / np.float32(n)
     d_scores = (d_classifier_scaled / sum_exp_scores)[:, None] * exp_scores  # f32[n, 3]
     d_scores[np.arange(n), y] -= d_classifier_scaled
 
-    d_W = d_W_part + d_W_part + x.T @ d_scores  # f32[4, 3]
+    d_W = d_classifier * decay * W * 2.0 + x.T @ d_scores  # f32[4, 3]
     return Grads(d_W)
 
 
@@ -113,8 +112,6 @@ def value_and_grad(x, y, W, decay):
     # classifier = data_loss + decay * sum(W * W)
     classifier = data_loss + decay * np.vdot(W, W)
 
-    decay_times_W = decay * W
-
     # d log(x)/dx = 1 / x
     per_n = 1.0 / np.float32(n)
     d_scores = np.multiply(
@@ -122,7 +119,7 @@ def value_and_grad(x, y, W, decay):
     )
     d_scores[index, y] -= per_n
 
-    d_W = decay_times_W + decay_times_W + x.T @ d_scores  # f32[4, 3]
+    d_W = decay * W * 2.0 + x.T @ d_scores  # f32[4, 3]
     return classifier, Grads(d_W)
 
 
