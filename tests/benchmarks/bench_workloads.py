@@ -130,6 +130,13 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, {platform.system()}; {', '.join(versions)}."
 
 
+def load():
+    """How busy the machine was: on a busy one ratios scatter, and single rows mislead."""
+    if not hasattr(os, "getloadavg"):
+        return ""
+    return f"Load average of the last five minutes: {os.getloadavg()[1]:.1f} (1 is this run alone)."
+
+
 def main():
     """Print the table row by row; the exit status says whether every row keeps its limits."""
     wanted = sys.argv[1:]
@@ -153,10 +160,11 @@ def main():
             "# Benchmarks",
             "",
             "Value and gradient, one core; ratios of graphc's time to the other's, so that below 1",
-            "graphc is faster; the limits are for the ratio to the hand and for the largest one to a",
-            "peer. Written by `make bench`.",
+            "graphc is faster; the limits are for the ratio to the hand and for the largest one to",
+            "a peer. Written by `make bench`.",
             "",
             machine(),
+            load(),
             "",
             table(rows),
         ]
