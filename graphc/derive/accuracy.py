@@ -35,6 +35,8 @@ REASONS: Mapping[str, str] = {
     "hypot": "near the ends of the range a / hypot(a, b) divides numbers that are not normal",
     "arctan2": "near the ends of the range a**2 + b**2 is made of numbers that are not normal",
     "erfcx": "2 x erfcx(x) - 2 / sqrt(pi) cancels: some x**2 units, up to x = 16",
+    "hard_sigmoid": "beside its kinks x + 3 rounds to 0 or to 6",
+    "gelu_tanh": "its literals, rounded to f32, meet x**3",
     "betaln": "digamma(a) - digamma(a + b) cancels where b is small beside a",
     "i0e": "i1e(x) - i0e(x) cancels: x units for large x",
     "i1e": "i0e(x) - i1e(x) cancels: x units for large x",
@@ -145,6 +147,7 @@ floating range, the delicate places among them.
 - **units**: the largest k with |error| = k (ulp(f) + sum of ulp(x) |df/dx|), so that a point where
   the function itself magnifies the rounding of its operands is not blamed on the form.
 - **ulp**: the largest |error| / ulp(f), which does blame it.
+  Both are 0 where every result is the nearest number.
 - **at**: where the error in f64 units is largest.
 - **autograd**: the same gradient by HIPS autograd {autograd} in f64, in units; `-` where it has
   none.
@@ -166,7 +169,7 @@ def page(rows: Sequence[Row]) -> str:
         value=VALUE_LIMIT, partial=PARTIAL_LIMIT,
     )  # fmt: skip
     beyond = [row for row in rows if max(w.units for w in row.found.values()) > row.limit]
-    notes = [f"- {_name(row)}: {REASONS.get(row.op, _LIBRARY)}" for row in beyond]
+    notes = [f"- {_name(row)}: {_reason(row)}" for row in beyond]
     within = len(rows) - len(beyond)
     total = f"\n{within} of {len(rows)} values and partials are within their limits.\n"
     listed = "\n## Beyond a limit\n\n" + "\n".join(notes) + "\n" if notes else ""
@@ -174,6 +177,10 @@ def page(rows: Sequence[Row]) -> str:
 
 
 _LIBRARY = "NumPy's or SciPy's own function is the bound"
+
+
+def _reason(row: Row) -> str:
+    return REASONS.get(row.op, _LIBRARY) if row.arg else _LIBRARY
 
 
 def _name(row: Row) -> str:

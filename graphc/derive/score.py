@@ -36,6 +36,7 @@ _COST: Mapping[str, float] = {
     "arccos": 5.0, "arctan": 4.6, "arctan2": 8.0, "sinh": 4.5, "cosh": 4.0, "tanh": 5.0,
     "arcsinh": 8.0, "arccosh": 8.0, "arctanh": 6.0, "hypot": 20.0, "logaddexp": 50.0,
     "logaddexp2": 50.0, "erf": 15.0, "erfc": 15.0, "where": 3.5, "copysign": 2.2, "sign": 2.2,
+    "i0": 15.0, "i1": 15.0, "iv": 15.0, "i0e": 10.0, "i1e": 10.0,
     "negative": 0.7, "absolute": 0.7, "square": 0.8,
 }  # fmt: skip
 _OVERFLOWS = 1.0  # a warning that the straight value does not deserve

@@ -89,7 +89,7 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     "d_y0": ("-y1(x)",),
     "d_i0": ("i1(x)",),
     "d_i0e": ("i1e(x) - sign(x) * y",),
-    "d_i1e": ("i0e(x) - y / x - sign(x) * y", "where(x == 0, 0.5, i0e(x) - y / x - sign(x) * y)"),
+    "d_i1e": ("where(x == 0, 0.5, i0e(x) - y / x - sign(x) * y)",),
     "d_logit": ("1 / (x * (1 - x))",),
     "d_mish": (
         "where(x > 0,"
@@ -111,6 +111,20 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     # -- partials of partials
     "d_d_sigmoid": ("d * tanh(-0.5 * x)", "-d * tanh(0.5 * x)", "d * (1 - 2 * y)"),
     "d_d_softplus": ("d * (1 - d)", "d * exp(-y)", "d / (1 + exp(x))"),
+    "d_d_i0e": ("where(x == 0, 0, 2 * i0e(x) - i1e(x) / x - 2 * sign(x) * i1e(x))",),
+    "d_d_i1e": (
+        "where(x == 0, 0, i1e(x) * (2 + 2 / x / x) - i0e(x) / x"
+        " - 2 * sign(x) * (i0e(x) - i1e(x) / x))",
+    ),
+    "d_d_gelu_tanh": (
+        "where(abs(x) > 24, 0,"
+        " ((1.5957691216057308 + 0.2140644488178008 * x * x)"
+        " * (2 - x * (1.5957691216057308 + 0.2140644488178008 * x * x)"
+        " * tanh(0.5 * (1.5957691216057308 * x * (1 + 0.044715 * x * x))))"
+        " + 0.4281288976356016 * x * x)"
+        " / (1 + exp(1.5957691216057308 * x * (1 + 0.044715 * x * x)))"
+        " / (1 + exp(-1.5957691216057308 * x * (1 + 0.044715 * x * x))))",
+    ),
     "d_d_log_ndtr": ("-d * (x + d)",),
     "d_d_logit": ("d * d * (2 * x - 1)",),
     "d_d_xlog1py_d_b_d_b": ("where(a == 0, 0, -a / (1 + b) / (1 + b))", "-d / (1 + b)"),
