@@ -17,11 +17,12 @@ from codegen.entries import Entry
 from codegen.loading import load_source
 from codegen.program import Options
 from graphc import ir
+from graphc.callables import user_callables
 from graphc.canonical import digest
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.extras import scipy_installed
 from graphc.naming import unknown_name
-from graphc.ops.kinds import Primitive, PrimitiveCall
+from graphc.ops.kinds import Primitive
 from graphc.types import size_names
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def compile(
     options = Options(
         tuple(sorted((sizes or {}).items())), threads, workspace, donate=tuple(donate)
     )
-    return Compiled(graph, wrt, of, options, stable, _cache(cache))
+    with without_collection():
+        return Compiled(graph, wrt, of, options, stable, _cache(cache))
 
 
 def _size_names(graph: ir.Graph) -> list[str]:
@@ -164,11 +166,9 @@ class Compiled:
         return self._generated
 
     def _made(self) -> Entry:
-        with without_collection():
-            generated = self._generate()
-        assert generated.program is not None
+        generated = self._generate()
         lines = {str(line): tag for line, tag in generated.source_map.items()}
-        callables = sorted(generated.program.callables)
+        callables = dict(generated.callables)
         # A Program of a hundred thousand statements is not kept for what may never be asked.
         self._generated = None
         facts = {"lines": lines, "callables": callables}
@@ -180,7 +180,8 @@ class Compiled:
         """The user's own primitives and named tuples that the source calls by name."""
         if not entry.facts["callables"]:
             return {}
-        return _user_callables(self.graph, entry.facts["callables"])
+        own = user_callables(self.graph)
+        return {text: own[name] for text, name in entry.facts["callables"].items()}
 
     def _bind(self, module: ModuleType) -> None:
         self._names = [
@@ -217,13 +218,10 @@ class Compiled:
         """The functions without input checks: for arguments known to have the declared types."""
         generated = self._generate()
         assert generated.program is not None
+        own = generated.program.callables
+        callables = {text: own[name] for text, name in generated.callables.items()}
         return Unchecked(
-            load_source(
-                generated.unchecked,
-                self.graph.name,
-                generated.program.callables,
-                generated.constants,
-            )
+            load_source(generated.unchecked, self.graph.name, callables, generated.constants)
         )
 
     # -- looking and shipping --------------------------------------------------------------------
@@ -293,30 +291,3 @@ def _guarded(function: Callable[..., Any], name: str, owner: Compiled) -> Callab
     call.__doc__ = function.__doc__
     call.__wrapped__ = function  # type: ignore[attr-defined]
     return call
-
-
-def _user_callables(graph: ir.Graph, names: Sequence[str]) -> dict[str, Any]:
-    """The primitives and named tuple classes of a graph, under the names its source uses."""
-    found: dict[str, Any] = {}
-
-    def name_of(name: str, function: Any) -> None:
-        candidate, number = name, 1
-        while found.setdefault(candidate, function) is not function:
-            number += 1
-            candidate = f"{name}_{number}"
-
-    for node in graph.nodes:
-        if isinstance(node.op, Primitive) and isinstance(node.params, PrimitiveCall):
-            if node.params.part == "forward":
-                name_of(node.op.name, node.op.forward)
-            if node.op.backward is not None:
-                name_of(f"{node.op.name}_vjp", node.op.backward)
-    stack = [container for _, container in graph.arguments]
-    if graph.result is not None:
-        stack.append(graph.result)
-    while stack:
-        container = stack.pop()
-        if container.kind == "namedtuple":
-            found.setdefault(container.cls.__name__, container.cls)
-        stack.extend(container.items)
-    return {name: found[name] for name in names}

@@ -106,7 +106,10 @@ class PrimitiveFunction:
         self._result = result
 
     def vjp(self, backward: Callable[..., Any]) -> Callable[..., Any]:
-        """States the VJP: (saved, d_y) -> the cotangent of each operand, None for integer ones."""
+        """States the VJP: (saved, d_y) -> the cotangent of each operand, None for integer ones.
+
+        Of one operand it returns the cotangent itself, of several a tuple.
+        """
         # A primitive is frozen but for this: its VJP is stated below its forward.
         object.__setattr__(self.op, "backward", backward)
         return backward

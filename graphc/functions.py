@@ -7,7 +7,7 @@ get more cheaply: a view of a saved value is looked at again, a number is writte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ from codegen.program import (
 )
 from graphc import ir, nodes
 from graphc.autodiff import Wrt, joint, leaves, resolve_wrt, scalar_output
+from graphc.callables import name_of, user_callables
 from graphc.errors import GraphTypeError
 from graphc.extras import scipy_installed
 from graphc.ir import Container, Node
@@ -154,7 +155,8 @@ class _Shared:
         self.graph = graph
         self.export = export
         self.constants = Constants()
-        self.callables: dict[str, Callable[..., Any]] = {}
+        # An exported module defines the named tuples itself, and calls no primitives.
+        self.callables: dict[str, Any] = {} if export else user_callables(graph)
         self.records: dict[str, Record] = {}
         self.tags: dict[Any, str] = {}
         for at, node in enumerate(graph.nodes):
@@ -310,14 +312,13 @@ class _Shared:
         items = tuple(self._tree(item, parts) for item in container.items)
         if container.kind != "namedtuple":
             return Tree(container.kind, container.keys, items)  # type: ignore[arg-type]
-        cls = container.cls
-        name = cls.__name__
         if self.export:
+            name = container.cls.__name__
             self.records.setdefault(
                 name, Record(name, tuple(container.keys), tuple(map(_annotation, items)))
             )
         else:
-            self.callables[name] = cls  # the user's own class, so that isinstance holds
+            name = name_of(self.callables, container.cls)  # the user's own, so isinstance holds
         return Tree("record", container.keys, items, name)
 
 

@@ -6,7 +6,7 @@ and kept where is codegen's decision; the forward/backward cut is made in `graph
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from codegen.program import (
     Write,
 )
 from graphc import nodes
+from graphc.callables import name_of
 from graphc.errors import GraphTypeError, located
 from graphc.ir import Node
 from graphc.lower_body import argument, instantiated, mapped_body
@@ -73,7 +74,7 @@ class Body:
         self,
         given: Mapping[Node, Var],
         constants: Constants,
-        callables: dict[str, Callable[..., Any]],
+        callables: dict[str, Any],
         notes: Mapping[Node, str],
         tags: Mapping[Any, str],
         scipy: bool = False,
@@ -383,7 +384,7 @@ class Body:
             self.vars[node] = self._saved[node.inputs[0]]  # made together with the forward value
             return
         if params.part == "forward":
-            name = self._callable(op.name, op.forward)
+            name = name_of(self.callables, op.forward)
             args = tuple(self.var(x) for x in node.inputs)
             out = self.vars[node] = self._out(node)
             saved = Var(f"{node.name or op.name}_saved", array_type("opaque", ()))
@@ -394,7 +395,7 @@ class Body:
         outs = self._backward.get(node.inputs[0])
         if outs is None:
             assert op.backward is not None
-            name = self._callable(f"{op.name}_vjp", op.backward)
+            name = name_of(self.callables, op.backward)
             args = tuple(self.var(x) for x in node.inputs)
             outs = [
                 Var("", x.type if x.type.floating else array_type("opaque", ()))
@@ -406,14 +407,6 @@ class Body:
         if node.name and not out.name:
             out.name, out.keep_name = node.name, True
         self.vars[node] = out
-
-    def _callable(self, name: str, function: Callable[..., Any]) -> str:
-        """A name for the user's function in the module; two of one name are numbered."""
-        candidate, number = name, 1
-        while self.callables.setdefault(candidate, function) is not function:
-            number += 1
-            candidate = f"{name}_{number}"
-        return candidate
 
 
 def _is_inline(node: Node) -> bool:

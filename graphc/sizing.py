@@ -14,12 +14,16 @@ from graphc.types import ArrayType, Size, same_size, size_names, size_text
 def names_in(order: Iterable[Node], more: Iterable[Node]) -> frozenset[str]:
     """The named sizes that computing `order` needs."""
     names: set[str] = set()
+    types: set[ArrayType] = set()
     for node in (*order, *more):
-        for operand in (node, *node.inputs):
-            for size in operand.type.shape:
-                names |= size_names(size)
+        types.add(node.type)
+        types.update([operand.type for operand in node.inputs])
         if isinstance(node.params, SizeParams | RangeParams):
             names |= size_names(node.params.size)
+    # A large graph has few types.
+    for type in types:
+        for size in type.shape:
+            names |= size_names(size)
     return frozenset(names)
 
 
@@ -79,6 +83,8 @@ def constraints(order: Iterable[Node]) -> list[tuple[Size, Size, str]]:
     """What could not be decided at declaration: sizes that must agree at the call."""
     found: dict[tuple[Size, Size], str] = {}
     for node in order:
+        if all(x.type is node.type for x in node.inputs):
+            continue
         shapes = [x.type.shape for x in node.inputs]
         if isinstance(node.params, Reshape):
             pairs = [(node.inputs[0].type.size, node.type.size)]
