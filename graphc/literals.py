@@ -29,6 +29,7 @@ _EXACT: Mapping[str, Callable[[Literal, Literal], Literal]] = {
     "logical_and": lambda a, b: bool(a and b),
     "logical_or": lambda a, b: bool(a or b),
 }
+_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "negative"})
 _FLOATS: Mapping[str, Callable[[float], float]] = {
     "log": math.log,
     "sqrt": math.sqrt,
@@ -54,6 +55,8 @@ def fold(expr: Expr) -> Expr:
 
 
 def _number(function: str, values: list[Literal]) -> Literal | None:
+    if function in _ARITHMETIC and all(isinstance(value, bool) for value in values):
+        return None  # True + True is 2 in Python and True in NumPy
     try:
         if function == "negative":
             return -values[0]

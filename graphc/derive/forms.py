@@ -42,7 +42,7 @@ def candidates(
 ) -> list[Expr]:
     """Forms equal to `exact`, the exact one first, then seeds, then what the strategies find.
 
-    over: tells when the time for seeking is over.
+    over: tells when enough forms have been measured.
     """
     context = Context(tuple((name, to_sympy(expr)) for name, expr in known if is_smooth(expr)))
     found: dict[Expr, None] = {exact: None}
@@ -330,7 +330,7 @@ def _bounded(product: sp.Mul) -> sp.Expr:
     return product
 
 
-# Quick ones first: for a user's op the time is short.
+# Quick ones first: of a user's op few forms are measured.
 STRATEGIES: tuple[Strategy, ...] = (
     _known_parts,
     _hyperbolic,

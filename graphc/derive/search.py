@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,32 +26,19 @@ PARTIAL_LIMIT = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is spent: `count` points a dtype.
+    """How much is spent: `count` points a dtype, and at most `forms` forms of one expression.
 
-    seconds: after this no further forms are sought; after twice that, none is measured. The value
-        and each partial have an equal share.
+    A number of forms, not a time: what is chosen, and so the emitted source, must not depend on
+    how busy the machine is.
     """
 
     count: int
-    seconds: float
+    forms: float
     tried: int = 0
 
 
-RECORDED = Effort(count=500, seconds=math.inf, tried=6)
-QUICK = Effort(count=60, seconds=0.25)
-
-
-@dataclass(slots=True)
-class _Search:
-    effort: Effort
-    share: float
-    started: float = field(default_factory=time.perf_counter)
-
-    def begin(self) -> None:
-        self.started = time.perf_counter()
-
-    def over(self, times: float = 1.0) -> bool:
-        return time.perf_counter() - self.started > self.share * times
+RECORDED = Effort(count=500, forms=math.inf, tried=6)
+QUICK = Effort(count=60, forms=16)
 
 
 def derive(
@@ -63,12 +49,11 @@ def derive(
     Raises GraphValueError where the definition cannot be differentiated.
     """
     free = free_args(op)
-    search = _Search(effort, effort.seconds / (1 + len(free)))
     definition = formula.parse(op.definition or op.formula, op.args)
     chosen = Form(op.formula)
     if value and not op.definition and not _primitive(definition):
         seeds = _seeds(SEEDS.get(op.name, ()), op.args)
-        chosen = _choose(definition, free, (), seeds, VALUE_LIMIT, search, ())
+        chosen = _choose(definition, free, (), seeds, VALUE_LIMIT, effort, ())
     literal = tuple(literal) or (False,) * len(op.args)
     fixed = [constant or arg not in free for arg, constant in zip(op.args, literal, strict=True)]
     if not op.differentiable or constant_in(definition, free):
@@ -89,7 +74,7 @@ def derive(
         name = partial_name(op, arg)
         seeds = _seeds(SEEDS.get(name, ()), (*op.args, y))
         outputs = Outputs(known, (y, definition), own)
-        best = _choose(expr, free, outputs, seeds, PARTIAL_LIMIT, search, literals)
+        best = _choose(expr, free, outputs, seeds, PARTIAL_LIMIT, effort, literals)
         points = POINTS.get(name, ())
         partials.append(partial_op(op, arg, formula.text(expr), best.text, points))
         found.append(best)
@@ -130,33 +115,35 @@ def _choose(
     outputs: Outputs | tuple[()],
     seeds: Sequence[Expr],
     limit: float,
-    search: _Search,
+    effort: Effort,
     literals: Sequence[str],
 ) -> Form:
     """The cheapest form within the limit, or the most accurate one, and the reason."""
     if not set(symbols(exact)) & set(free):
         return Form(formula.text(exact))
     known = outputs.known if outputs else []
-    where = [points_for(exact, free, outputs, dtype, search.effort, literals) for dtype in FLOATS]
+    where = [points_for(exact, free, outputs, dtype, effort, literals) for dtype in FLOATS]
     own = outputs.own[0] if outputs else ""
     usable = {*free, *(name for name, _ in known)}
     measured: dict[Expr, Score] = {}
-    search.begin()
+
+    def enough() -> bool:
+        return len(measured) >= effort.forms
 
     def consider(candidates: Iterable[Expr]) -> None:
         for form in candidates:
-            if measured and search.over(2):
+            if enough():
                 return
             if form not in measured and set(symbols(form)) <= usable:
                 measured[form] = score.measure(form, where, limit, own)
 
-    consider(forms.candidates(exact, known, seeds, search.over))
+    consider(forms.candidates(exact, known, seeds, enough))
     best = _best(measured, limit)
     univariate = len(free) == 1 and set(symbols(exact)) == set(free)
     if univariate and measured[best].worst > limit and score.bad_near_zero(best, where, limit):
         consider(series(best, exact, free[0]))
         best = _best(measured, limit)
-    return _form(best, measured, limit, search.effort.tried)
+    return _form(best, measured, limit, effort.tried)
 
 
 def points_for(
