@@ -79,13 +79,13 @@ def test_deriving_a_sample_again_gives_the_record(name):
 
 
 def test_a_block_is_read_back_as_it_was_written():
-    found = derive(TABLE["relu"], (), Effort(count=20, seconds=10.0, tried=3))
+    found = derive(TABLE["relu"], (), Effort(count=20, forms=16, tried=3))
     block = data.to_text(found, "relu")
     assert data.from_section(TABLE["relu"], data.read_block(block, "relu")) == found
 
 
 def test_deriving_twice_gives_the_same_bytes():
-    effort = Effort(count=40, seconds=1e9, tried=4)
+    effort = Effort(count=40, forms=16e9, tried=4)
     texts = {data.to_text(derive(TABLE["silu"], (), effort), "silu") for _ in range(2)}
     assert len(texts) == 1
 
