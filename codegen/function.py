@@ -187,6 +187,9 @@ def emit_function(
     parameters = ", ".join(signature(function, planned.containers))
     header = f"def {identifier(function.name)}({parameters}):"
     made.sources = [Block(header, [*doc, *head, *body]), *fallback]
+    # A value and its step name each other: apart, they go at once, where the collector is off.
+    for value in plan.sheet.values:
+        value.step = None
     return made
 
 

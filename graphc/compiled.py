@@ -173,6 +173,7 @@ class Compiled:
         self._generated = None
         facts = {"lines": lines, "callables": callables}
         entry = Entry(generated.source, generated.constants, facts)
+        del generated
         self._cache.put(self._key, entry)
         return self._cache.get(self._key) or entry
 

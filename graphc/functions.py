@@ -49,6 +49,8 @@ from graphc.verify import debugging, verify
 # Beyond this many nodes, value_and_grad calls forward and backward: fusing would save one tuple of
 # saved values in a call of milliseconds, and double the time to compile.
 FUSED_NODES = 4096
+# A function of more than this many nodes goes without comments: nobody reads it from end to end.
+READ_NODES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +354,7 @@ class _Maker:
         for node in saved:
             if not node.name:
                 self.vars[node] = Var("", node.type)
-        labels = notes(order, outputs, backward or set())
+        labels = notes(order, outputs, backward or set()) if len(order) < READ_NODES else {}
         self.body = Body(
             self.vars,
             shared.constants,

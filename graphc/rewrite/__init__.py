@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 ROUNDS = 4
+# Of so many nodes one walk is enough: operands come first, so that nearly all is found in it, and
+# what a second one finds is not worth seconds.
+LARGE = 50_000
 # Rules that may follow one another at one node within one round.
 CHAIN = 8
 
@@ -42,7 +45,7 @@ def simplify(graph: Graph, final: bool = False) -> Graph:
     final: no differentiation follows, so that `stop_gradient(x)` is x.
     """
     graph = dead_code(graph)
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if len(graph.nodes) < LARGE else 1):
         before = graph
         graph = rebuild(graph, _one_round(final))
         if graph is before:
