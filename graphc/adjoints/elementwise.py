@@ -39,7 +39,8 @@ def _scaled(d: Node, partial: Elementwise, node: Node, absorb: bool) -> Node:
     if partial.formula == "-1":
         return nodes.elementwise(TABLE["negative"], d)
     local = apply_partial(partial, node)
-    if local.op is nodes.CONSTANT or not absorb:
+    # A number and a mask are finite: there is nothing to absorb.
+    if local.op is nodes.CONSTANT or partial.result == "bool" or not absorb:
         return nodes.multiply(d, local)
     return nodes.elementwise(TABLE["absorb"], d, local)
 
