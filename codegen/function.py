@@ -42,10 +42,14 @@ SCALAR_STEPS = 20_000
 
 @dataclass(slots=True)
 class Made:
-    """The emitted function(s), and what they need of the module."""
+    """An emitted function, and what it needs of the module.
+
+    fallback: its NumPy body, for where Python's floats raise.
+    """
 
     sources: list[Source]
     check: Check | None
+    fallback: list[Source] = field(default_factory=list)
     # The statement that calls the checking function, whose name the module decides.
     call: Assign | None = None
     modules: set[str] = field(default_factory=set)
@@ -173,20 +177,19 @@ def emit_function(
         for constant in program.constants
         if plan.uses.count(planned.known[constant.var])
     }
-    fallback: list[Source] = []
     if plan.scalar_mode and _raises(plan):
         name = f"_{identifier(function.name)}_numpy"
         call = f"{name}({', '.join(planned.texts[var] for var in planned.used)})"
         handler = "except (OverflowError, ZeroDivisionError, ValueError):"
         body = [Block("try:", body), Block(handler, [Return(call)])]
-        fallback = [Blank(2), _numpy_body(planned, name, made, module)]
+        made.fallback = [Blank(2), _numpy_body(planned, name, made, module)]
     head = _head(planned, made, identifier(program.name))
     if head and isinstance(body[0], Comment):
         body.insert(0, Blank())
     doc = [docstring(function.doc, 4)] if function.doc else []
     parameters = ", ".join(signature(function, planned.containers))
     header = f"def {identifier(function.name)}({parameters}):"
-    made.sources = [Block(header, [*doc, *head, *body]), *fallback]
+    made.sources = [Block(header, [*doc, *head, *body])]
     # A value and its step name each other: apart, they go at once, where the collector is off.
     for value in plan.sheet.values:
         value.step = None

@@ -41,27 +41,6 @@ def value_and_grad(w0, x0, w1, x1, w2):
         return _value_and_grad_numpy(w0, x0, w1, x1, w2)
 
 
-def _value_and_grad_numpy(w0, x0, w1, x1, w2):
-    """`value_and_grad` where Python's floats raise and NumPy's do not."""
-    w0 = np.float64(w0)
-    x0 = np.float64(x0)
-    w1 = np.float64(w1)
-    x1 = np.float64(x1)
-    w2 = np.float64(w2)
-    # f = sigmoid(w0 x0 + w1 x1 + w2)
-    u = w0 * x0 + w1 * x1 + w2
-    f = 1.0 / (1.0 + np.exp(-u))
-
-    # d sigmoid(u) / du = f (1 - f)
-    d_u = f * (1.0 - f)
-
-    d_w0 = d_u * x0
-    d_x0 = d_u * w0
-    d_w1 = d_u * x1
-    d_x1 = d_u * w1
-    return f, _new(Grads, (d_w0, d_x0, d_w1, d_x1, d_u))
-
-
 def _check_inputs(w0, x0, w1, x1, w2):
     """The inputs, converted where that loses nothing; else the error says which."""
     w0 = _as_number("w0", w0, F64, "f64")
@@ -93,3 +72,24 @@ def _describe(value):
     dtype = short.get(value.dtype.name, value.dtype.name)
     shape = ", ".join(map(str, value.shape))
     return f"{dtype}[{shape}]" if value.ndim else dtype
+
+
+def _value_and_grad_numpy(w0, x0, w1, x1, w2):
+    """`value_and_grad` where Python's floats raise and NumPy's do not."""
+    w0 = np.float64(w0)
+    x0 = np.float64(x0)
+    w1 = np.float64(w1)
+    x1 = np.float64(x1)
+    w2 = np.float64(w2)
+    # f = sigmoid(w0 x0 + w1 x1 + w2)
+    u = w0 * x0 + w1 * x1 + w2
+    f = 1.0 / (1.0 + np.exp(-u))
+
+    # d sigmoid(u) / du = f (1 - f)
+    d_u = f * (1.0 - f)
+
+    d_w0 = d_u * x0
+    d_x0 = d_u * w0
+    d_w1 = d_u * x1
+    d_x1 = d_u * w1
+    return f, _new(Grads, (d_w0, d_x0, d_w1, d_x1, d_u))

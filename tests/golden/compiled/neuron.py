@@ -32,18 +32,6 @@ def value(w0, x0, w1, x1, w2):
         return _value_numpy(w0, x0, w1, x1, w2)
 
 
-def _value_numpy(w0, x0, w1, x1, w2):
-    """`value` where Python's floats raise and NumPy's do not."""
-    w0 = np.float64(w0)
-    x0 = np.float64(x0)
-    w1 = np.float64(w1)
-    x1 = np.float64(x1)
-    w2 = np.float64(w2)
-    # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
-    neuron = 1.0 / (1.0 + np.exp(-(w0 * x0 + w1 * x1 + w2)))
-    return neuron
-
-
 def forward(w0, x0, w1, x1, w2):
     """neuron(w0 f64, x0 f64, w1 f64, x1 f64, w2 f64) -> f64, and what backward needs.
     """
@@ -56,19 +44,6 @@ def forward(w0, x0, w1, x1, w2):
         return neuron, (w0, x0, w1, x1, neuron_part, neuron)
     except (OverflowError, ZeroDivisionError, ValueError):
         return _forward_numpy(w0, x0, w1, x1, w2)
-
-
-def _forward_numpy(w0, x0, w1, x1, w2):
-    """`forward` where Python's floats raise and NumPy's do not."""
-    w0 = np.float64(w0)
-    x0 = np.float64(x0)
-    w1 = np.float64(w1)
-    x1 = np.float64(x1)
-    w2 = np.float64(w2)
-    # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
-    neuron_part = w0 * x0 + w1 * x1 + w2
-    neuron = 1.0 / (1.0 + np.exp(-neuron_part))
-    return neuron, (w0, x0, w1, x1, neuron_part, neuron)
 
 
 def backward(saved, d_neuron=1.0):
@@ -87,25 +62,6 @@ def backward(saved, d_neuron=1.0):
         return _new(Grads, (d_w0, d_x0, d_w1, d_x1, d_w2))
     except (OverflowError, ZeroDivisionError, ValueError):
         return _backward_numpy(d_neuron, w0, x0, w1, x1, saved_1, neuron)
-
-
-def _backward_numpy(d_neuron, w0, x0, w1, x1, saved_1, neuron):
-    """`backward` where Python's floats raise and NumPy's do not."""
-    d_neuron = np.float64(d_neuron)
-    w0 = np.float64(w0)
-    x0 = np.float64(x0)
-    w1 = np.float64(w1)
-    x1 = np.float64(x1)
-    saved_1 = np.float64(saved_1)
-    neuron = np.float64(neuron)
-    # d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)
-    d_w2 = d_neuron * (neuron / (1.0 + np.exp(saved_1)))
-
-    d_w1 = d_w2 * x1
-    d_x1 = d_w2 * w1
-    d_w0 = d_w2 * x0
-    d_x0 = d_w2 * w0
-    return _new(Grads, (d_w0, d_x0, d_w1, d_x1, d_w2))
 
 
 def value_and_grad(w0, x0, w1, x1, w2):
@@ -129,27 +85,6 @@ def value_and_grad(w0, x0, w1, x1, w2):
         return neuron, _new(Grads, (d_w0, d_x0, d_w1, d_x1, d_w2))
     except (OverflowError, ZeroDivisionError, ValueError):
         return _value_and_grad_numpy(w0, x0, w1, x1, w2)
-
-
-def _value_and_grad_numpy(w0, x0, w1, x1, w2):
-    """`value_and_grad` where Python's floats raise and NumPy's do not."""
-    w0 = np.float64(w0)
-    x0 = np.float64(x0)
-    w1 = np.float64(w1)
-    x1 = np.float64(x1)
-    w2 = np.float64(w2)
-    # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
-    neuron_part = w0 * x0 + w1 * x1 + w2
-    neuron = 1.0 / (1.0 + np.exp(-neuron_part))
-
-    # d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)
-    d_w2 = neuron / (1.0 + np.exp(neuron_part))
-
-    d_w1 = d_w2 * x1
-    d_x1 = d_w2 * w1
-    d_w0 = d_w2 * x0
-    d_x0 = d_w2 * w0
-    return neuron, _new(Grads, (d_w0, d_x0, d_w1, d_x1, d_w2))
 
 
 def _check_inputs(w0, x0, w1, x1, w2):
@@ -189,3 +124,68 @@ def _describe(value):
     dtype = short.get(value.dtype.name, value.dtype.name)
     shape = ", ".join(map(str, value.shape))
     return f"{dtype}[{shape}]" if value.ndim else dtype
+
+
+def _value_numpy(w0, x0, w1, x1, w2):
+    """`value` where Python's floats raise and NumPy's do not."""
+    w0 = np.float64(w0)
+    x0 = np.float64(x0)
+    w1 = np.float64(w1)
+    x1 = np.float64(x1)
+    w2 = np.float64(w2)
+    # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
+    neuron = 1.0 / (1.0 + np.exp(-(w0 * x0 + w1 * x1 + w2)))
+    return neuron
+
+
+def _forward_numpy(w0, x0, w1, x1, w2):
+    """`forward` where Python's floats raise and NumPy's do not."""
+    w0 = np.float64(w0)
+    x0 = np.float64(x0)
+    w1 = np.float64(w1)
+    x1 = np.float64(x1)
+    w2 = np.float64(w2)
+    # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
+    neuron_part = w0 * x0 + w1 * x1 + w2
+    neuron = 1.0 / (1.0 + np.exp(-neuron_part))
+    return neuron, (w0, x0, w1, x1, neuron_part, neuron)
+
+
+def _backward_numpy(d_neuron, w0, x0, w1, x1, saved_1, neuron):
+    """`backward` where Python's floats raise and NumPy's do not."""
+    d_neuron = np.float64(d_neuron)
+    w0 = np.float64(w0)
+    x0 = np.float64(x0)
+    w1 = np.float64(w1)
+    x1 = np.float64(x1)
+    saved_1 = np.float64(saved_1)
+    neuron = np.float64(neuron)
+    # d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)
+    d_w2 = d_neuron * (neuron / (1.0 + np.exp(saved_1)))
+
+    d_w1 = d_w2 * x1
+    d_x1 = d_w2 * w1
+    d_w0 = d_w2 * x0
+    d_x0 = d_w2 * w0
+    return _new(Grads, (d_w0, d_x0, d_w1, d_x1, d_w2))
+
+
+def _value_and_grad_numpy(w0, x0, w1, x1, w2):
+    """`value_and_grad` where Python's floats raise and NumPy's do not."""
+    w0 = np.float64(w0)
+    x0 = np.float64(x0)
+    w1 = np.float64(w1)
+    x1 = np.float64(x1)
+    w2 = np.float64(w2)
+    # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
+    neuron_part = w0 * x0 + w1 * x1 + w2
+    neuron = 1.0 / (1.0 + np.exp(-neuron_part))
+
+    # d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)
+    d_w2 = neuron / (1.0 + np.exp(neuron_part))
+
+    d_w1 = d_w2 * x1
+    d_x1 = d_w2 * w1
+    d_w0 = d_w2 * x0
+    d_x0 = d_w2 * w0
+    return neuron, _new(Grads, (d_w0, d_x0, d_w1, d_x1, d_w2))
