@@ -187,14 +187,24 @@ class Body:
         op = node.op
         assert isinstance(op, kinds.Elementwise)
         if op.name == "multiply" and TABLE["multiply"] is op:
-            operands = [
-                _unmasked(x, y) for x, y in zip(node.inputs, reversed(node.inputs), strict=True)
-            ]
+            a, b = node.inputs
+            operands = [self._unmasked(a, b), self._unmasked(b, a)]
         else:
             operands = list(node.inputs)
         expr, args = self._expression(op, node, operands)
         out = self.vars[node] = self._out(node)
         self._add(Map(out, expr, tuple(args)), node)
+
+    def _unmasked(self, x: Node, other: Node) -> Node:
+        """A mask converted to the other factor's dtype, as the mask: NumPy multiplies by a bool.
+
+        Where the converted mask was saved, the mask itself may not be at hand.
+        """
+        if x.name or x.op is not TABLE.get(other.type.dtype):
+            return x
+        mask = x.inputs[0]
+        at_hand = x not in self.vars or mask in self.vars
+        return mask if mask.type.dtype == "bool" and at_hand else x
 
     def _expression(
         self, op: kinds.Elementwise, node: Node, operands: Sequence[Node]
@@ -432,13 +442,6 @@ def _is_zero(node: Node) -> bool:
 def _place(node: Node) -> kinds.Place:
     assert isinstance(node.params, kinds.Place)
     return node.params
-
-
-def _unmasked(x: Node, other: Node) -> Node:
-    """A mask converted to the other factor's dtype, as the mask: NumPy multiplies by a bool."""
-    if x.op is TABLE.get(other.type.dtype) and x.inputs[0].type.dtype == "bool" and not x.name:
-        return x.inputs[0]
-    return x
 
 
 def _joined(operands: Sequence[Var], axis: int) -> tuple[Slice, ...]:
