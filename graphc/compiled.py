@@ -21,6 +21,7 @@ from graphc.callables import user_callables
 from graphc.canonical import digest
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.extras import scipy_installed
+from graphc.guarding import guarded
 from graphc.naming import unknown_name
 from graphc.ops.kinds import Primitive
 from graphc.types import size_names
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 Wrt = str | Sequence[str] | None
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
-_ERRORS = (TypeError, ValueError)
 
 
 def compile(
@@ -191,7 +191,7 @@ class Compiled:
             if callable(getattr(module, name, None))
         ]
         for name in self._names:
-            setattr(self, name, _guarded(getattr(module, name), name, self))
+            setattr(self, name, guarded(getattr(module, name), name, self.graph))
 
     # -- calling ---------------------------------------------------------------------------------
 
@@ -271,24 +271,3 @@ class Unchecked:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._module.value(*args, **kwargs)
-
-
-def _guarded(function: Callable[..., Any], name: str, owner: Compiled) -> Callable[..., Any]:
-    """The function, its errors about arguments told as GraphErrors at the user's line.
-
-    A `try` that succeeds costs nothing; what is left is one more call.
-    """
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except _ERRORS as error:
-            from graphc.calling import explained
-
-            raise explained(error, function, owner.graph, args, kwargs) from None
-
-    call.__name__ = name
-    call.__qualname__ = f"Compiled.{name}"
-    call.__doc__ = function.__doc__
-    call.__wrapped__ = function  # type: ignore[attr-defined]
-    return call

@@ -196,3 +196,23 @@ def test_a_primitive_without_a_vjp_has_a_value_and_no_gradient():
     ):
         with pytest.raises(graphc.GraphError, match=r"refuse has no VJP; state one with @refuse"):
             ask()
+
+
+@graphc.trace(a0="f64", missing="f64", rest="f64", function="f64")
+def awkward(a0, missing, rest, function):
+    return a0 + 2 * missing + 4 * rest + 8 * function
+
+
+def test_inputs_may_be_called_anything_and_given_in_any_way():
+    g = graphc.compile(awkward)
+    for args, kwargs in [
+        ((1.0, 2.0, 3.0, 4.0), {}),
+        ((1.0, 2.0), {"function": 4.0, "rest": 3.0}),
+        ((), {"missing": 2.0, "rest": 3.0, "function": 4.0, "a0": 1.0}),
+    ]:
+        assert g.value(*args, **kwargs) == 49.0
+        assert g.value_and_grad(*args, **kwargs) == (49.0, (1.0, 2.0, 4.0, 8.0))
+    with pytest.raises(TypeError, match=r"awkward\(\) got 'a0' twice; inputs: a0, missing, rest"):
+        g.value(1.0, 2.0, 3.0, 4.0, a0=1.0)
+    with pytest.raises(TypeError, match=r"awkward\(\) misses 'a0', 'missing'; inputs: a0"):
+        g.value_and_grad(rest=1.0, function=2.0)
