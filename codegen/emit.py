@@ -9,12 +9,11 @@ from codegen.arrays import (
     expression,
     filled,
     index_text,
-    shape_text,
-    span_text,
     strided,
     subscript,
 )
 from codegen.comments import without_echoes
+from codegen.looped import write_offsets, write_sweep
 from codegen.names import Names
 from codegen.plan.buffers import Buffers
 from codegen.plan.steps import (
@@ -23,11 +22,11 @@ from codegen.plan.steps import (
     At,
     Invoke,
     Look,
+    Offsets,
     Product,
     Put,
     Sheet,
     Span,
-    Spread,
     Step,
     Sweep,
     Value,
@@ -37,9 +36,9 @@ from codegen.plan.steps import (
 from codegen.plan.tiles import Region
 from codegen.plan.uses import Uses
 from codegen.printers import ATOM, UNARY, Printer, dtype_text
-from codegen.source import Assign, Blank, Block, Comment, Do, Source
+from codegen.source import Assign, Blank, Comment, Do, Source
 from codegen.tiled import write_tiles
-from codegen.types import Dim, Size, size_text
+from codegen.types import Size, size_text
 
 _AUGMENTED = frozenset({"+", "-", "*", "/", "//", "%"})
 _COMMUTATIVE = frozenset({"add", "multiply"})
@@ -68,6 +67,8 @@ class Emitter:
         self.printer = printer
         # Loop variables by the name that stands for them in sizes; `printer.size` knows the dict.
         self.loops = loops
+        # Loops that do not stand in one another share their variables.
+        self._counters: dict[str, str] = {}
         self.sources: list[Source] = []
         # Where elementwise steps of a loop over tiles put their results.
         self.into: dict[Value, str] = {}
@@ -94,6 +95,12 @@ class Emitter:
             elif step not in inside:
                 self._step(step)
         return without_echoes(self.sources)
+
+    def counter(self, name: str) -> str:
+        """The variable of a loop that is called so."""
+        if name not in self._counters:
+            self._counters[name] = self.plan.scope.fresh(name)
+        return self._counters[name]
 
     def within(self, steps: Sequence[Step], sources: list[Source], sums: dict[Step, str]) -> None:
         """Write steps into another block; a sum is appended to the list of that name instead."""
@@ -174,27 +181,28 @@ class Emitter:
             self._put(step)
         elif isinstance(step, Assemble) and step.operands:
             self._assemble(step)
-        elif isinstance(step, Spread):
-            self._spread(step)
+        elif isinstance(step, Offsets):
+            write_offsets(self, step)
         elif isinstance(step, Sweep):
-            self._sweep(step)
+            write_sweep(self, step)
         elif isinstance(step, Invoke) and len(step.outs) > 1:
             names = [self._target(out) for out in outs_of(step)]
-            self._assign(step, ", ".join(names), expression(self.printer, step)[0])
+            self.assign(step, ", ".join(names), expression(self.printer, step)[0])
         elif isinstance(step, Look) and isinstance(step.kind, Window):
             strides = self.plan.scope.fresh("strides")
             source = self.printer.operand(step.operands[0], ATOM)
             self.sources.append(Assign(strides, f"{source}.strides", tag=step.tag))
             value = strided(self.printer, step, step.kind, strides)
-            self._assign(step, self.plan.names[step.out.index], value)
+            self.assign(step, self.plan.names[step.out.index], value)
         else:
             value = expression(self.printer, step)[0]
-            self._assign(step, self.plan.names[step.out.index], value)
+            self.assign(step, self.plan.names[step.out.index], value)
 
     def _target(self, out: Value) -> str:
         return self.plan.names[out.index] if self.plan.uses.count(out) else "_"
 
-    def _assign(self, step: Step, target: str, value: str, operator: str = "=") -> None:
+    def assign(self, step: Step, target: str, value: str, operator: str = "=") -> None:
+        """A statement that binds a name, with its type where it is a user's array."""
         comment = self._type_comment(step, target) if operator == "=" else ""
         self.sources.append(Assign(target, value, operator, comment, step.tag))
 
@@ -213,11 +221,11 @@ class Emitter:
             self.sources.append(Do(text, step.tag) if where == name else Assign(name, text))
             return
         if spare is None:
-            self._assign(step, name, expression(self.printer, step)[0])
+            self.assign(step, name, expression(self.printer, step)[0])
             return
         where = self.plan.names[spare.index]
         a, b = (self.printer.operand(operand) for operand in step.operands)
-        self._assign(step, name, f"np.matmul({a}, {b}, out={where})")
+        self.assign(step, name, f"np.matmul({a}, {b}, out={where})")
 
     def _with_out(self, step: Apply, where: str) -> str:
         return self.printer.call(step.function, step, f"out={where}")
@@ -226,16 +234,16 @@ class Emitter:
         """`h += b` where it reads so, else `np.tanh(h, out=h)`."""
         where = self.plan.names[place.index]
         if where != name:
-            self._assign(step, name, self._with_out(step, where))
+            self.assign(step, name, self._with_out(step, where))
             return
         infix = step.function.infix
         if infix is not None and infix[0] in _AUGMENTED and len(step.operands) == 2:
             a, b = step.operands
             if a is place:
-                self._assign(step, name, self.printer.argument(step, 1), f"{infix[0]}=")
+                self.assign(step, name, self.printer.argument(step, 1), f"{infix[0]}=")
                 return
             if b is place and step.function.name in _COMMUTATIVE:
-                self._assign(step, name, self.printer.argument(step, 0), f"{infix[0]}=")
+                self.assign(step, name, self.printer.argument(step, 0), f"{infix[0]}=")
                 return
         self.sources.append(Do(self._with_out(step, name), step.tag))
 
@@ -250,11 +258,11 @@ class Emitter:
         if step.based:
             base = indices.pop()
             if place is None:
-                self._assign(step, name, f"{printer.operand(base, ATOM)}.copy()")
+                self.assign(step, name, f"{printer.operand(base, ATOM)}.copy()")
             elif self.plan.names[place.index] != name:
-                self._assign(step, name, self.plan.names[place.index])
+                self.assign(step, name, self.plan.names[place.index])
         else:
-            self._assign(step, name, filled(printer, out, 0))
+            self.assign(step, name, filled(printer, out, 0))
         text, level = printer.operand(value), ATOM
         if isinstance(value, Value):
             level = printer.level[value.index]
@@ -297,73 +305,15 @@ class Emitter:
         printer, name = self.printer, self.plan.names[step.out.index]
         joined = _joined(printer, step)
         if joined:
-            self._assign(step, name, joined)
+            self.assign(step, name, joined)
             return
-        self._assign(step, name, filled(printer, step.out, step.fill, step.exhaustive))
+        self.assign(step, name, filled(printer, step.out, step.fill, step.exhaustive))
         for at, (region, part) in enumerate(zip(step.regions, step.operands, strict=True)):
             # What is added first is added to zeros.
             operator = "+=" if step.add and (at or step.fill != 0) else "="
             target = f"{name}[{subscript(printer, region)}]"
             value = printer.operand(part)
             self.sources.append(Assign(target, value, operator, tag=step.tag))
-
-    def _spread(self, step: Spread) -> None:
-        """Windows added into an array: a loop over the offsets inside a window."""
-        printer, name = self.printer, self.plan.names[step.out.index]
-        self._assign(step, name, filled(printer, step.out, 0))
-        variables: dict[str, str] = {}
-        headers: list[str] = []
-        for loop, extent in step.loops:
-            variable = self.plan.scope.fresh(loop)
-            variables[loop] = variable
-            self.loops[f"<{variable}>"] = variable
-            headers.append(f"for {variable} in range({printer.size(extent)}):")
-        entries = []
-        for (terms, offset, stride, size), length in zip(step.target, step.out.shape, strict=True):
-            start: Size = offset
-            for loop, coefficient in terms:
-                start = start + Dim.named(f"<{variables[loop]}>") * coefficient
-            if stride:
-                entries.append(span_text(printer, Span(start, size, stride, length)))
-            else:
-                entries.append(printer.size(start))
-        picks = [":" if loop is None else variables[loop] for loop in step.source]
-        while picks[-1] == ":":
-            picks.pop()
-        part = f"{printer.operand(step.operands[0], ATOM)}[{', '.join(picks)}]"
-        body: list[Source] = [Assign(f"{name}[{', '.join(entries)}]", part, "+=", tag=step.tag)]
-        for header in reversed(headers):
-            body = [Block(header, body, step.tag)]
-        self.sources.extend(body)
-
-    def _sweep(self, step: Sweep) -> None:
-        """A loop over images: the windows into columns, then a product of matrices."""
-        printer, out = self.printer, step.out
-        name = self.plan.names[out.index]
-        windows, other = (printer.operand(operand, ATOM) for operand in step.operands)
-        columns, image = self.plan.scope.fresh("columns"), self.plan.scope.fresh("image")
-        dtype = "" if out.dtype == "f64" else f", {dtype_text(out.dtype)}"
-        self._assign(step, name, filled(printer, out, 0, empty=not step.summing))
-        buffer = f"np.empty({shape_text(printer, step.columns)}{dtype})"
-        self.sources.append(Assign(columns, buffer, tag=step.tag))
-        view = f"{windows}[{image}].transpose({', '.join(map(str, step.axes))})"
-        flat, matrix, product = (
-            shape_text(printer, shape)[1:-1] for shape in (step.flat, step.other, step.product)
-        )
-        right = f"{columns}.reshape({flat})"
-        body: list[Source] = [Do(f"np.copyto({columns}, {view})", step.tag)]
-        if step.summing:
-            turned = f"{right}.T" if len(step.flat) == 2 else f"{right}.transpose(0, 2, 1)"
-            whole = shape_text(printer, out.shape)[1:-1]
-            value = f"({other}[{image}].reshape({matrix}) @ {turned}).reshape({whole})"
-            body.append(Assign(name, value, "+=", tag=step.tag))
-        else:
-            target = f"out={name}[{image}].reshape({product})"
-            text = f"np.matmul({other}.reshape({matrix}), {right}, {target})"
-            body.append(Do(text, step.tag))
-        assert isinstance(step.operands[0], Value)
-        count = printer.size(step.operands[0].shape[0])
-        self.sources.append(Block(f"for {image} in range({count}):", body, step.tag))
 
 
 def _joined(printer: Printer, step: Assemble) -> str:

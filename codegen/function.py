@@ -21,6 +21,7 @@ from codegen.plan.buffers import buffers
 from codegen.plan.flatten import Known, flatten, leaves
 from codegen.plan.fusion import inline_values, scalar_only
 from codegen.plan.naming import name_values
+from codegen.plan.offsets import offsets
 from codegen.plan.schedule import schedule
 from codegen.plan.steps import Apply, scales
 from codegen.plan.strength import strengthen
@@ -116,6 +117,8 @@ def plan_function(
     for _ in range(_ROUNDS):
         if not strengthen(sheet, read) | simplify_sums(sheet, read):
             break
+        read = uses(sheet, results)
+    if offsets(sheet, read, dict(options.sizes)):
         read = uses(sheet, results)
     scale = scales(sheet.values, dict(options.sizes))
     schedule(sheet, read, scale)

@@ -40,7 +40,7 @@ from graphc.ir import Container, Node
 from graphc.lower import Body, Constants
 from graphc.matrices import siblings
 from graphc.notes import notes
-from graphc.ops.kinds import LinAlgParams, Primitive, PrimitiveCall
+from graphc.ops.kinds import Einstein, LinAlgParams, Primitive, PrimitiveCall
 from graphc.order import reachable
 from graphc.rewrite import simplify, stabilise
 from graphc.sizing import bare_names, bound_names, constraints, names_in, rules_of
@@ -431,9 +431,18 @@ def _cheap(node: Node) -> bool:
     """Whether backward gets the value from a saved one without computing: numbers, sizes, views."""
     if node.op is nodes.INPUT:
         return False
-    return not node.inputs or isinstance(
-        node.params, Reshape | Transpose | Broadcast | Slice | Diagonal
+    return (
+        not node.inputs
+        or isinstance(node.params, Reshape | Transpose | Broadcast | Slice | Diagonal)
+        or (isinstance(node.params, Einstein) and _only_shows(node.params))
     )
+
+
+def _only_shows(formula: Einstein) -> bool:
+    """Whether an index formula computes nothing: the windows of one array."""
+    own = {index.index for index in formula.out}
+    whole = formula.body is None and len(formula.operands) == 1 and None not in own
+    return whole and own == {name for name, _ in formula.extents} and len(own) == len(formula.out)
 
 
 def _with_sizes(

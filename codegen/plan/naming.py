@@ -20,6 +20,7 @@ from codegen.plan.steps import (
     Index,
     Invoke,
     Look,
+    Offsets,
     Operand,
     Product,
     Sheet,
@@ -157,7 +158,9 @@ def _by_operands(step: Step, names: list[str]) -> str:
         return _by_function(step, operands)
     if not first:
         return ""
-    if isinstance(step, Fold):
+    if isinstance(step, Offsets) and step.body:
+        return "count" if step.body[-1].out.dtype == "bool" else ""
+    if isinstance(step, Fold) or (isinstance(step, Offsets) and step.target is None):
         return f"{step.fn}_{first}"
     if isinstance(step, Take):
         return f"{first}_{operands[-1]}" if operands[-1] else ""

@@ -8,7 +8,7 @@
          | Take | Put     integer-array indexing, and its adjoint
          | Assemble       an array filled, then written by regions
          | Sweep          matrix products with windows, image by image
-         | Spread         windows added into an array, offset by offset (the adjoint of windows)
+         | Offsets        windows folded, or added into an array, one offset after another
          | Invoke         a call that is computed as a whole
 
 A Program's statements are lowered to steps by `codegen.plan.flatten`. Every later pass reads steps
@@ -248,16 +248,30 @@ class Assemble(Step):
         self.exhaustive = exhaustive
 
 
-class Spread(Step):
-    """out = zeros; for every value of `loops`: out[region] += operands[0][..., loop indices, ...].
+@record
+class Strip:
+    """start + sum of loop * coefficient + k * step for k < size; one position where step is 0."""
+
+    loops: tuple[tuple[str, int], ...]
+    start: Size
+    step: int
+    size: Size
+
+
+class Offsets(Step):
+    """For every value of `loops`, a part of each operand, and what `body` makes of the parts: out
+    is their maximum, minimum or sum, or has them added where `target` says.
 
     loops: (name, extent) of the indices that are looped over.
-    source: for each axis of the operand, the loop that selects on it, or None where it is whole.
-    target: for each axis of out, (loops and coefficients, offset, step, size): the region begins at
-        offset + sum(coefficient * loop), and goes on by `step` for `size` elements.
+    parts: for each operand, a Strip an axis; None where it is read whole.
+    slabs: what stands for each operand's part in the body.
+    body: elementwise steps on slabs; the last makes the result, which is the slab where there are
+        none.
+    fn: "max", "min" or "sum".
+    target: for each axis of out, where it is added to; None for all of out, at every offset.
     """
 
-    __slots__ = ("loops", "source", "target")
+    __slots__ = ("body", "fn", "loops", "parts", "slabs", "target")
 
     def __init__(
         self,
@@ -266,12 +280,18 @@ class Spread(Step):
         note: str,
         tag: str,
         loops: tuple[tuple[str, Size], ...],
-        source: tuple[str | None, ...],
-        target: tuple[tuple[tuple[tuple[str, int], ...], Size, int, Size], ...],
+        parts: tuple[tuple[Strip, ...] | None, ...],
+        slabs: tuple[Value, ...],
+        body: tuple[Apply, ...],
+        fn: str,
+        target: tuple[Strip, ...] | None,
     ) -> None:
         super().__init__(out, operands, note, tag)
         self.loops = loops
-        self.source = source
+        self.parts = parts
+        self.slabs = slabs
+        self.body = body
+        self.fn = fn
         self.target = target
 
 

@@ -12,11 +12,12 @@ from codegen.plan.steps import (
     Index,
     Invoke,
     Look,
+    Offsets,
     Put,
     Same,
     Sheet,
     Span,
-    Spread,
+    Strip,
     Value,
     Window,
 )
@@ -184,21 +185,30 @@ def write(
         return diagonal
     margins = [_margins(i, n, extents) for i, n in zip(indices, shape, strict=True)]
     region, padded = _interior(margins, shape)
-    entries = []
+    entries: list[Strip] = []
     for index, chosen, (before, _) in zip(indices, to.main, margins, strict=True):
         loops = tuple(term for term in index.terms if term[0] != chosen)
         step = dict(index.terms)[chosen] if chosen is not None else 0
         size = extents[chosen] if chosen is not None else 1
-        entries.append((loops, index.offset + before, step, size))
+        entries.append(Strip(loops, index.offset + before, step, size))
     out = sheet.value(plain.dtype, padded)
     if to.loops:
-        source = tuple(name if name in to.loops else None for name in to.names)
+        part = tuple(
+            Strip(((name, 1),), 0, 0, 1) if name in to.loops else Strip((), 0, 1, size)
+            for name, size in zip(to.names, plain.shape, strict=True)
+        )
+        rest = [n for name, n in zip(to.names, plain.shape, strict=True) if name not in to.loops]
+        slab = sheet.value(plain.dtype, tuple(rest))
         looped = tuple((name, extents[name]) for name in to.loops)
-        sheet.add(Spread(out, (plain,), sheet.note, sheet.tag, looped, source, tuple(entries)))
+        adding = Offsets(
+            out, (plain,), sheet.note, sheet.tag,
+            looped, (part,), (slab,), (), "sum", tuple(entries),
+        )  # fmt: skip
+        sheet.add(adding)
     else:
         spans = tuple(
-            Span(start, size, step, n) if step else At(start)
-            for (_, start, step, size), n in zip(entries, padded, strict=True)
+            Span(entry.start, entry.size, entry.step, n) if entry.step else At(entry.start)
+            for entry, n in zip(entries, padded, strict=True)
         )
         sheet.add(Assemble(out, (plain,), sheet.note, sheet.tag, 0, (spans,), False, False))
     if padded == shape:

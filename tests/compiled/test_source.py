@@ -92,6 +92,15 @@ def convolution():
     return features
 
 
+def pooling():
+    @graphc.trace(x=graphc.param("f32[n, 4, 17, 17]"))
+    def pooled(x):
+        largest = graphc.max_pool(x, 3, stride=2)
+        return (graphc.avg_pool(largest, 2) ** 2).mean()
+
+    return pooled
+
+
 MODELS = {
     "circuit": circuit,
     "neuron": neuron,
@@ -100,6 +109,7 @@ MODELS = {
     "softmax_classifier": softmax_classifier,
     "attention": attention,
     "convolution": convolution,
+    "pooling": pooling,
 }
 
 

@@ -1,5 +1,7 @@
 """Pooling and response normalisation against loops; ties; gradients."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,37 @@ def test_max_pool_ties_split_evenly():
     overlap = graphc.trace(lambda x: graphc.max_pool(x, 2, stride=1).sum(), "f64[1, 1, 3, 3]")
     expected = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
     np.testing.assert_array_equal(graphc.compile(overlap).value_and_grad(x)[1].x[0, 0], expected)
+
+
+def test_max_pool_of_special_values():
+    """NaN is the largest; a window of -inf alone is all ties."""
+    x = RNG.normal(size=(1, 1, 64, 66))
+    x[0, 0, 4, 5] = np.nan
+    x[0, 0, 32:34, 40:42] = -np.inf
+    g = graphc.trace(lambda x: graphc.max_pool(x, 2).sum(), "f64[n, 1, 64, 66]")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gradient = graphc.compile(g).value_and_grad(x)[1].x[0, 0]
+    y = graphc.max_pool(x, 2)[0, 0]
+    assert np.isnan(y[2, 2])
+    assert np.count_nonzero(np.isnan(y)) == 1
+    assert np.isnan(gradient[4:6, 4:6]).all()
+    assert y[16, 20] == -np.inf
+    np.testing.assert_array_equal(gradient[32:34, 40:42], np.full((2, 2), 0.25))
+
+
+@pytest.mark.parametrize("pool", [graphc.max_pool, graphc.avg_pool])
+def test_windows_are_not_stored(pool):
+    """Neither a mask nor a copy of all windows: an array's own size is the largest there is."""
+    g = graphc.trace(lambda x: (pool(x, 3, stride=2) ** 2).sum(), "f32[4, 8, 33, 33]")
+    f = graphc.compile(g)
+    x = RNG.normal(size=(4, 8, 33, 33)).astype(np.float32)
+    f.value_and_grad(x)
+    tracemalloc.start()
+    f.value_and_grad(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * x.nbytes
+    assert "as_strided" not in f.source
 
 
 def test_max_pool_of_whole_numbers():

@@ -1,0 +1,113 @@
+"""Steps that are loops in the source: over the offsets inside a window, and over images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codegen.arrays import expression, filled, shape_text, span_text
+from codegen.plan.steps import Offsets, Span, Strip, Sweep, Value
+from codegen.printers import ATOM, dtype_text
+from codegen.source import Assign, Block, Do, Source
+from codegen.types import Dim, Shape, Size
+
+if TYPE_CHECKING:
+    from codegen.emit import Emitter
+
+_WHOLE_NUMBERS = {"i64": 63, "i32": 31}
+_FOLDS = {"max": "np.maximum", "min": "np.minimum"}
+
+
+def write_offsets(emitter: Emitter, step: Offsets) -> None:
+    """A loop over the offsets inside a window, with whole slices at each of them."""
+    plan, printer = emitter.plan, emitter.printer
+    out, name = step.out, plan.names[step.out.index]
+    emitter.assign(step, name, filled(printer, out, _start(step)))
+    variables: dict[str, str] = {}
+    headers: list[str] = []
+    for loop, extent in step.loops:
+        variable = emitter.counter(loop)
+        variables[loop] = variable
+        emitter.loops[f"<{variable}>"] = variable
+        headers.append(f"for {variable} in range({printer.size(extent)}):")
+    for operand, part, slab in zip(step.operands, step.parts, step.slabs, strict=True):
+        text = printer.operand(operand, ATOM)
+        if part is not None:
+            assert isinstance(operand, Value)
+            text = f"{text}{_strips(emitter, part, operand.shape, variables)}"
+        printer.text[slab.index] = text
+    result = step.slabs[-1]
+    for inner in step.body:
+        result = inner.out
+        printer.text[result.index], printer.level[result.index] = expression(printer, inner)
+    text = printer.operand(result)
+    body: list[Source]
+    if step.fn in _FOLDS:
+        body = [Do(f"{_FOLDS[step.fn]}({name}, {text}, out={name})", step.tag)]
+    else:
+        where = ""
+        if step.target is not None:
+            where = _strips(emitter, step.target, out.shape, variables)
+        body = [Assign(f"{name}{where}", text, "+=", tag=step.tag)]
+    for header in reversed(headers):
+        body = [Block(header, body, step.tag)]
+    emitter.sources.extend(body)
+
+
+def _start(step: Offsets) -> float | int:
+    """What folding begins with."""
+    if step.fn == "sum":
+        return 0
+    bits = _WHOLE_NUMBERS.get(step.out.dtype)
+    if bits is None:
+        return -float("inf") if step.fn == "max" else float("inf")
+    return -(1 << bits) if step.fn == "max" else (1 << bits) - 1
+
+
+def _strips(
+    emitter: Emitter, strips: tuple[Strip, ...], shape: Shape, variables: dict[str, str]
+) -> str:
+    """The subscript of a part, brackets and all; empty for the whole."""
+    printer = emitter.printer
+    entries = []
+    for strip, length in zip(strips, shape, strict=True):
+        start: Size = strip.start
+        for loop, coefficient in strip.loops:
+            start = start + Dim.named(f"<{variables[loop]}>") * coefficient
+        if strip.step:
+            entries.append(span_text(printer, Span(start, strip.size, strip.step, length)))
+        else:
+            entries.append(printer.size(start))
+    while entries and entries[-1] == ":":
+        entries.pop()
+    return f"[{', '.join(entries)}]" if entries else ""
+
+
+def write_sweep(emitter: Emitter, step: Sweep) -> None:
+    """A loop over images: the windows into columns, then a product of matrices."""
+    plan, printer, out = emitter.plan, emitter.printer, step.out
+    name = plan.names[out.index]
+    windows, other = (printer.operand(operand, ATOM) for operand in step.operands)
+    columns, image = plan.scope.fresh("columns"), emitter.counter("image")
+    dtype = "" if out.dtype == "f64" else f", {dtype_text(out.dtype)}"
+    start = filled(printer, out, 0, empty=not step.summing)
+    emitter.assign(step, name, start)
+    buffer = f"np.empty({shape_text(printer, step.columns)}{dtype})"
+    emitter.sources.append(Assign(columns, buffer, tag=step.tag))
+    view = f"{windows}[{image}].transpose({', '.join(map(str, step.axes))})"
+    flat, matrix, product = (
+        shape_text(printer, shape)[1:-1] for shape in (step.flat, step.other, step.product)
+    )
+    right = f"{columns}.reshape({flat})"
+    body: list[Source] = [Do(f"np.copyto({columns}, {view})", step.tag)]
+    if step.summing:
+        turned = f"{right}.T" if len(step.flat) == 2 else f"{right}.transpose(0, 2, 1)"
+        whole = shape_text(printer, out.shape)[1:-1]
+        value = f"({other}[{image}].reshape({matrix}) @ {turned}).reshape({whole})"
+        body.append(Assign(name, value, "+=", tag=step.tag))
+    else:
+        target = f"out={name}[{image}].reshape({product})"
+        text = f"np.matmul({other}.reshape({matrix}), {right}, {target})"
+        body.append(Do(text, step.tag))
+    assert isinstance(step.operands[0], Value)
+    count = printer.size(step.operands[0].shape[0])
+    emitter.sources.append(Block(f"for {image} in range({count}):", body, step.tag))
