@@ -38,10 +38,13 @@ from codegen.plan.uses import Uses
 from codegen.printers import ATOM, UNARY, Printer, dtype_text
 from codegen.source import Assign, Blank, Comment, Do, Source
 from codegen.tiled import write_tiles
-from codegen.types import Size, size_text
+from codegen.types import Size, product, size_text
 
 _AUGMENTED = frozenset({"+", "-", "*", "/", "//", "%"})
 _COMMUTATIVE = frozenset({"add", "multiply"})
+# Shorter or fewer rows are added element by element, in one call.
+_LONG_ROW = 32
+_MANY_ROWS = 64
 
 
 @dataclass(slots=True)
@@ -255,6 +258,9 @@ class Emitter:
         name = self.plan.names[out.index]
         place = self.plan.buffers.inplace[out.index]
         value, *indices = step.operands
+        if _adds_rows(step):
+            self._assign(step, name, self._sum_rows(step))
+            return
         if step.based:
             base = indices.pop()
             if place is None:
@@ -276,6 +282,19 @@ class Emitter:
             self.sources.append(Assign(f"{name}[{region}]", text, operator, tag=step.tag))
         else:
             self.sources.append(Do(self._add_at(step, name, region, text), step.tag))
+
+    def _sum_rows(self, step: Put) -> str:
+        """Rows added up by a function of the module's own."""
+        printer, out = self.printer, step.out
+        value, index = step.operands
+        assert isinstance(index, Value)
+        self.printer.routines.add("_sum_rows")
+        rows, values = printer.operand(index), printer.operand(value)
+        if len(index.shape) != 1:
+            width = ", ".join(map(printer.size, out.shape[1:]))
+            rows = f"{printer.operand(index, ATOM)}.reshape(-1)"
+            values = f"{printer.operand(value, ATOM)}.reshape(-1, {width})"
+        return f"_sum_rows({rows}, {values}, {printer.size(out.shape[0])})"
 
     def _add_at(self, step: Put, name: str, region: str, value: str) -> str:
         """Addition at positions that may repeat. Rows are added as flat elements, for which NumPy
@@ -314,6 +333,23 @@ class Emitter:
             target = f"{name}[{subscript(printer, region)}]"
             value = printer.operand(part)
             self.sources.append(Assign(target, value, operator, tag=step.tag))
+
+
+def _adds_rows(step: Put) -> bool:
+    """Whether whole, long rows are added to zeros at positions that may repeat."""
+    if step.based or step.unique or step.mode != "add":
+        return False
+    shape = step.out.shape
+    if len(shape) < 2 or not step.pattern[0] or any(step.pattern[1:]):
+        return False
+    added, index = step.operands
+    if not isinstance(added, Value) or not isinstance(index, Value) or not index.shape:
+        return False
+    if added.shape != (*index.shape, *shape[1:]):
+        return False
+    width, count = product(shape[1:]), product(index.shape)
+    long = not isinstance(width, int) or width >= _LONG_ROW
+    return long and (not isinstance(count, int) or count >= _MANY_ROWS)
 
 
 def _joined(printer: Printer, step: Assemble) -> str:

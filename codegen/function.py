@@ -54,6 +54,7 @@ class Made:
     # The statement that calls the checking function, whose name the module decides.
     call: Assign | None = None
     modules: set[str] = field(default_factory=set)
+    routines: set[str] = field(default_factory=set)
     constants: set[Var] = field(default_factory=set)
     fast_records: bool = False
     saved: tuple[str, ...] = ()
@@ -168,7 +169,7 @@ def emit_function(
     result = Result(function, plan, planned.known, printer, planned.containers, module)
     body.append(Return(result.text(function.result, top=True)))
     made = Made([], _check(program, planned) if checks else None)
-    made.modules = printer.modules
+    made.modules, made.routines = printer.modules, printer.routines
     made.fast_records = result.fast_used
     made.saved = tuple(
         plan.names[planned.known[var].index]

@@ -36,6 +36,7 @@ MODULE_NAMES = frozenset(
         "_expect",
         "_describe",
         "_stored",
+        "_sum_rows",
     ]
 )
 _RESERVED = (

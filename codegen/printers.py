@@ -55,7 +55,7 @@ class Printer:
     text, level: of each value, by index: an identifier, or an expression and its precedence.
     size: prints a size, and takes note of the names in it.
     callables: the identifiers of what the Program calls by a bare name.
-    modules: the modules that the code mentions.
+    modules: the modules that the code mentions. routines: those of `codegen.routines` it calls.
     strict: every number is a NumPy scalar, never a Python one.
     """
 
@@ -72,6 +72,7 @@ class Printer:
         self.callables = callables or {}
         self.strict = strict
         self.modules: set[str] = set()
+        self.routines: set[str] = set()
 
     # -- operands ----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 (a * b).sum()                -> np.dot(a, b), np.vdot(a, b)     one pass, no temporary
 (a * b).sum(axis=-1)         -> np.vecdot(a, b)
+(a * b).sum()                -> np.vecdot(a, b).sum()      long, and in single precision
 (a * b).sum(axis=1)          -> np.einsum(...)                  where the array is large
 (-x).sum()                   -> -(x.sum())
 mask.astype(f32).sum()       -> mask.sum(dtype=f32)
@@ -29,6 +30,9 @@ from codegen.types import Shape, product
 
 # BLAS adds in sequence what NumPy adds pairwise: in single precision a long sum would show it.
 _LONGEST_SINGLE = 4096
+# Of shorter rows each costs more than its sum; larger arrays are worked on in tiles.
+_SHORTEST_ROW = 32
+_LARGEST = 1 << 20
 # Below this einsum's own overhead is what counts.
 _LONG_ENOUGH = 4096
 
@@ -40,7 +44,7 @@ def simplify_sums(sheet: Sheet, uses: Uses) -> bool:
     for step in sheet.steps:
         made: Step | None = None
         if isinstance(step, Fold) and step.fn == "sum":
-            made = _dot(step, uses) or _sum_of_cast(step, uses)
+            made = _dot(sheet, step, uses, steps) or _sum_of_cast(step, uses)
             made = made or _negative_sum(sheet, step, uses, steps)
         elif isinstance(step, Look) and isinstance(step.kind, Index):
             made = _kept_axes(step, step.kind, uses)
@@ -73,7 +77,7 @@ def _lone(operand: object, uses: Uses) -> Value | None:
     return None
 
 
-def _dot(step: Fold, uses: Uses) -> Step | None:
+def _dot(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:
     """A sum of products, over all axes or the last."""
     summed = _lone(step.operands[0], uses)
     if summed is None or step.keepdims or not isinstance(summed.step, Apply):
@@ -93,13 +97,33 @@ def _dot(step: Fold, uses: Uses) -> Step | None:
     if step.axes == tuple(range(rank)):
         count = product(shape)
         if dtype == "f32" and not (isinstance(count, int) and count <= _LONGEST_SINGLE):
-            return None
+            return _dots_of_rows(sheet, step, factors, shape, before)
         function = "np.dot" if rank == 1 else "np.vdot"
     elif step.axes == (rank - 1,):
         function = "np.vecdot"
     else:
         return _einsum(step, factors, shape)
     return Invoke(step.out, factors, step.note, step.tag, function, (), (step.out,))
+
+
+def _dots_of_rows(
+    sheet: Sheet, step: Fold, factors: tuple[Operand, ...], shape: Shape, before: list[Step]
+) -> Step | None:
+    """A long sum in single precision: BLAS adds up each row, and NumPy the rows, pairwise.
+
+    Only where all is in the cache: larger arrays are worked on in tiles.
+    """
+    count, row = product(shape), shape[-1]
+    if not (isinstance(count, int) and isinstance(row, int) and len(shape) > 1):
+        return None
+    if count > _LARGEST or not _SHORTEST_ROW <= row <= _LONGEST_SINGLE:
+        return None
+    rows = sheet.value(step.out.dtype, shape[:-1])
+    dots = Invoke(rows, factors, step.note, step.tag, "np.vecdot", (), (rows,))
+    rows.step = dots
+    before.append(dots)
+    axes = tuple(range(len(shape) - 1))
+    return Fold(step.out, (rows,), step.note, step.tag, "sum", axes, False)
 
 
 def _einsum(step: Fold, factors: tuple[Operand, ...], shape: Shape) -> Step | None:

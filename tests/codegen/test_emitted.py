@@ -50,12 +50,14 @@ def region(dtype="f32"):
     return program("region", function("f", v, b, b.reduce(dtype, "sum", product, name="y")))
 
 
-def embedding():
+def embedding(width=8):
     """Rows looked up, and their gradient added where rows may repeat."""
-    v = inputs(table="f64[words, 8]", word="i64[n]", d_y="f64[n, 8]")
+    v = inputs(table=f"f64[words, {width}]", word="i64[n]", d_y=f"f64[n, {width}]")
     b = Body()
-    y = b.gather("f64[n, 8]", v["table"], v["word"], None, name="y")
-    d_table = b.scatter("f64[words, 8]", None, (v["word"], None), v["d_y"], name="d_table")
+    rows = f"f64[n, {width}]"
+    y = b.gather(rows, v["table"], v["word"], None, name="y")
+    to = (v["word"], None)
+    d_table = b.scatter(f"f64[words, {width}]", None, to, v["d_y"], name="d_table")
     return program("embedding", function("f", v, b, tuple_of(y, d_table)))
 
 
@@ -65,6 +67,7 @@ SAMPLES = {
     "neuron": neuron,
     "region": region,
     "embedding": embedding,
+    "embedding_wide": lambda: embedding(64),
     "convolution": lambda: convolution(2, 1)[0],
     "convolution_d_x": lambda: convolution(2, 1)[1],
     "saved": saved,
@@ -99,14 +102,15 @@ def test_agrees(name):
     check(SAMPLES[name](), n=7, batch=5, rtol=1e-12 if name != "region" else 1e-5)
 
 
-def test_embedding_agrees():
+@pytest.mark.parametrize("width", [8, 64])
+def test_embedding_agrees(width):
     rng = np.random.default_rng(0)
     arguments = {
-        "table": rng.standard_normal((5, 8)),
+        "table": rng.standard_normal((5, width)),
         "word": np.array([0, 3, 3, -1, 3]),
-        "d_y": rng.standard_normal((5, 8)),
+        "d_y": rng.standard_normal((5, width)),
     }
-    check(embedding(), arguments=arguments, words=5, n=5)
+    check(embedding(width), arguments=arguments, words=5, n=5)
 
 
 USERS = """x y W1 b1 W2 b2 batch np Grads NamedTuple

@@ -82,6 +82,8 @@ def test_association_is_kept():
         # A long sum in single precision stays pairwise.
         ("f32[n]", None, "total = (x * y).sum()"),
         ("f32[40]", None, "total = np.dot(x, y)"),
+        ("f32[100, 64]", None, "total = np.vecdot(x, y).sum()"),
+        ("f32[1000, 8]", None, "total = (x * y).sum()"),
     ],
 )
 def test_sums_of_products(type, axes, line):

@@ -1,0 +1,78 @@
+"""The functions that emitted modules define for themselves, each against NumPy's slow way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc
+from codegen.routines import ROUTINES
+
+
+def routine(name):
+    """The function itself."""
+    names = {"np": np}
+    exec(ROUTINES[name], names)
+    return names[name]
+
+
+def summed(rows, values, count):
+    total = np.zeros((count, *values.shape[1:]), values.dtype)
+    np.add.at(total, rows, values)
+    return total
+
+
+ROWS = {
+    "none": [],
+    "one": [3],
+    "distinct": list(range(50)),
+    "some repeat": [k * k % 37 for k in range(60)],
+    "one row alone": [7] * 90,
+    "a few rows": [k % 3 for k in range(200)],
+    "one often, many once": [0] * 100 + list(range(50)),
+    "counted from the end": [-1, 49, -50, 0, -1, 7],
+}
+
+
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize("index", [np.int64, np.int32])
+@pytest.mark.parametrize("shape", [(5,), (2, 3)])
+def test_rows_are_summed(rows, index, shape):
+    rng = np.random.default_rng(len(rows))
+    values = rng.integers(-9, 9, (len(rows), *shape)).astype(float)  # whole: sums are exact
+    rows = np.array(rows, index)
+    found = routine("_sum_rows")(rows, values, 50)
+    np.testing.assert_array_equal(found, summed(rows, values, 50))
+
+
+def test_a_row_beyond_the_end_is_an_error():
+    with pytest.raises(IndexError):
+        routine("_sum_rows")(np.array([1, 50]), np.ones((2, 4)), 50)
+
+
+@pytest.mark.parametrize("shape", [(200,), (8, 25)])
+def test_the_gradient_of_long_rows(shape):
+    def model(table, index, c):
+        return (table[index] * c).sum()
+
+    rng = np.random.default_rng(1)
+    table = rng.normal(size=(30, 64))
+    index = rng.integers(-30, 30, shape)
+    c = rng.normal(size=(*shape, 64))
+    f = graphc.compile(graphc.trace(model, table, index, c), wrt="table", cache=False)
+    assert "_sum_rows(" in f.source
+    value, d_table = f.value_and_grad(table, index, c)
+    np.testing.assert_allclose(value, (table[index] * c).sum(), rtol=1e-12)
+    expected = summed(index.reshape(-1), c.reshape(-1, 64), 30)
+    np.testing.assert_allclose(d_table, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_no_user_takes_a_routines_name():
+    def model(_sum_rows, index, c):
+        return (_sum_rows[index] * c).sum()
+
+    table, c = np.ones((30, 64)), np.ones((100, 64))
+    index = np.arange(100) % 30
+    f = graphc.compile(graphc.trace(model, table, index, c), wrt="_sum_rows", cache=False)
+    _, found = f.value_and_grad(table, index, c)
+    np.testing.assert_array_equal(found, summed(index, c, 30))
