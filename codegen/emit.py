@@ -259,7 +259,7 @@ class Emitter:
         place = self.plan.buffers.inplace[out.index]
         value, *indices = step.operands
         if _adds_rows(step):
-            self._assign(step, name, self._sum_rows(step))
+            self.assign(step, name, self._sum_rows(step))
             return
         if step.based:
             base = indices.pop()
