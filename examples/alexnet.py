@@ -8,22 +8,16 @@ pooling, three dense layers with dropout, softmax. Three sizes of one definition
     single    one column without normalisation (Krizhevsky, 2014): 61,100,840, 0.71 GMAC
     reduced   for the handwritten digits, enlarged to 32x32
 
-The reduced one is trained; `--full` times a training step of the whole on a batch of 8 images.
+The reduced one is trained; `--full` takes a training step of each whole net on a batch of 8 images:
+forward, backward, and the paper's update by momentum with weight decay.
 """
 
 import argparse
-import math
-import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-sys.path.append(str(Path(__file__).parent))  # the digits' own examples beside this file
-
 import digits
-import lenet
+import numpy as np
 
 import graphc
 
@@ -129,32 +123,26 @@ def scores(net, x, p, random=None):
     return h @ p[f"W{last}"] + p[f"b{last}"]
 
 
-def types(net, batch="batch"):
+def types(net, batch="batch", dtype="f32"):
     """Of the images, the labels, the random numbers of dropout, and the parameters."""
     found, features = shapes(net)
-    images = f"f32[{batch}, {net.channels}, {net.side}, {net.side}]"
-    random = [f"f32[{batch}, {width}]" for width in (features, *net.dense[:-2])]
-    params = {name: graphc.param(f"f32[{', '.join(map(str, s))}]") for name, s in found.items()}
+    images = f"{dtype}[{batch}, {net.channels}, {net.side}, {net.side}]"
+    random = [f"{dtype}[{batch}, {width}]" for width in (features, *net.dense[:-2])]
+    he = graphc.initialisers.he_normal()
+    params = {
+        name: graphc.param(f"{dtype}[{', '.join(map(str, s))}]", init=he if len(s) > 1 else 0)
+        for name, s in found.items()
+    }
     return images, f"i64[{batch}]", random, params
 
 
-def training_graph(net, batch="batch"):
+def training_graph(net, batch="batch", dtype="f32"):
     """The mean cross-entropy of a batch, with dropout."""
 
     def loss(x, y, random, params):
         return graphc.cross_entropy(scores(net, x, params, random), y).mean()
 
-    return graphc.trace(loss, *types(net, batch))
-
-
-def start(net, rng):
-    """Random weights (He et al., 2015), zero biases, f32."""
-    params = {}
-    for name, shape in shapes(net)[0].items():
-        inputs = math.prod(shape[1:]) if name[0] == "C" else shape[0]
-        params[name] = rng.standard_normal(shape, np.float32)
-        params[name] *= np.float32(math.sqrt(2 / inputs)) if len(shape) > 1 else np.float32(0)
-    return params
+    return graphc.trace(loss, *types(net, batch, dtype))
 
 
 def drops(net, batch, rng):
@@ -165,63 +153,62 @@ def drops(net, batch, rng):
 
 def enlarged(x):
     """Digits of 8x8 as images of 32x32."""
-    return np.kron(x.reshape(-1, 1, 8, 8), np.ones((4, 4))).astype(np.float32)
+    return np.kron(x.reshape(-1, 1, 8, 8), np.ones((4, 4), np.float32))
 
 
-def train(epochs, seed=0, batch=64, rate=1e-3, progress=lambda done, value: None):
-    """Train the reduced net on the digits; return (test accuracy, first loss, last loss)."""
-    rng = np.random.default_rng(seed)
+def train(epochs, seed=0, batch=64, rate=1e-3):
+    """Train the reduced net on the digits; return (test accuracy, history)."""
     net = NETS["reduced"]
-    x, y = digits.load()
+    x, y = digits.load(np.float32)
     x = enlarged(x)
-    training, testing = digits.split(y, rng)
-    params = start(net, rng)
-    step = graphc.compile(training_graph(net))
-    images, _, _, parameters = types(net)
-    apply = graphc.compile(
-        graphc.trace(lambda x, params: scores(net, x, params), images, parameters)
-    )
-    adam = lenet.Adam(params, rate)
-    losses = []
-    for epoch in range(epochs):
+    training, testing = digits.split(y, np.random.default_rng(seed))
+
+    def batches(epoch):
+        rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(training)
         for first in range(0, len(order), batch):
             rows = order[first : first + batch]
-            value, grads = step.value_and_grad(x[rows], y[rows], drops(net, len(rows), rng), params)
-            adam.step(grads.params)
-            losses.append(float(value))
-        progress((epoch + 1) / epochs, losses[-1])
+            yield x[rows], y[rows], drops(net, len(rows), rng)
+
+    step = graphc.train_step(training_graph(net), graphc.optimizers.Adam(rate), donate=True)
+    params, _, history, _ = graphc.fit(step, step.init_params(seed), batches, epochs=epochs)
+    images, _, _, declared = types(net)
+    apply = graphc.compile(graphc.trace(lambda x, params: scores(net, x, params), images, declared))
     found = np.argmax(apply(x[testing], params), axis=1)
-    return np.mean(found == y[testing]), losses[0], losses[-1]
+    return np.mean(found == y[testing]), history
 
 
 def full_step(name="grouped", batch=8, seed=0):
-    """One training step of a whole net on random images: (parameters, loss, gradients, seconds)."""
+    """One training step of a whole net on random images: (new params, state, loss, seconds)."""
     rng = np.random.default_rng(seed)
     net = NETS[name]
-    params = start(net, rng)
+    momentum = graphc.optimizers.Momentum(0.01, momentum=0.9, weight_decay=5e-4)
+    step = graphc.train_step(training_graph(net, batch), momentum, donate=True)
+    params = step.init_params(seed)
+    state = step.init(params)
     x = rng.standard_normal((batch, net.channels, net.side, net.side), np.float32)
     y = rng.integers(0, net.dense[-1], batch)
-    step = graphc.compile(training_graph(net, batch))
     random = drops(net, batch, rng)
     began = time.perf_counter()
-    value, grads = step.value_and_grad(x, y, random, params)
-    return sum(p.size for p in params.values()), float(value), grads, time.perf_counter() - began
+    params, state, value = step(params, state, (x, y, random))
+    return params, state, float(value), time.perf_counter() - began
 
 
 def main(arguments=None):
     """Train the reduced net; return its test accuracy."""
     parser = argparse.ArgumentParser(description="AlexNet.")
     parser.add_argument("--quick", action="store_true", help="one epoch")
-    parser.add_argument("--full", action="store_true", help="a training step of the whole net")
+    parser.add_argument("--full", action="store_true", help="a training step of the whole nets")
     options = parser.parse_args(arguments)
     if options.full:
         for name in ("grouped", "single"):
-            count, value, _, seconds = full_step(name)
+            params, _, value, seconds = full_step(name)
+            count = sum(p.size for p in params.values())
             print(f"{name}: {count:,} parameters, batch 8, loss {value:.3f}, {seconds:.2f} s")
     epochs = 1 if options.quick else 30
-    accuracy, before, after = train(epochs, progress=digits.progress_bar("reduced"))
-    print(f"reduced: loss {before:.3f} to {after:.3f} in {epochs} epochs, accuracy {accuracy:.1%}")
+    accuracy, history = train(epochs)
+    first, last = history.losses[0], history.losses[-1]
+    print(f"reduced: loss {first:.3f} to {last:.3f} in {epochs} epochs, accuracy {accuracy:.1%}")
     return accuracy
 
 

@@ -5,14 +5,9 @@ unrolled over 40 characters; what it has learned it shows by going on by itself 
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
-
-sys.path.append(str(Path(__file__).parent))  # the optimizer's own example beside this file
-
-from lenet import Adam
 
 import graphc
 
@@ -27,110 +22,98 @@ def load():
     return np.array([letters.index(c) for c in text]), letters
 
 
-def shapes(letters, hidden=HIDDEN):
-    """The parameters' shapes."""
+def pieces(text, length, steps, seed=0):
+    """What `fit` takes as data: each epoch `steps` batches of random pieces of the text."""
+
+    def epoch_of(epoch):
+        rng = np.random.default_rng([seed, epoch])
+        for _ in range(steps):
+            first = rng.integers(0, len(text) - length, BATCH)
+            yield text[first[:, None] + np.arange(length + 1)]
+
+    return epoch_of
+
+
+def report(epoch, loss):
+    """Print the mean loss of an epoch."""
+    print(f"epoch {epoch + 1}: {loss / np.log(2):.2f} bits a character", flush=True)
+
+
+def parameters(letters, hidden=HIDDEN, dtype="f32"):
+    """The parameters' types, and how they begin (Glorot and Bengio, 2010)."""
+    glorot = graphc.initialisers.glorot_normal()
     return {
-        "table": (letters, hidden),
-        "W": (hidden, 4 * hidden),
-        "U": (hidden, 4 * hidden),
-        "b": (4 * hidden,),
-        "W_out": (hidden, letters),
-        "b_out": (letters,),
+        "table": graphc.param(f"{dtype}[{letters}, {hidden}]", init=glorot),
+        "W": graphc.param(f"{dtype}[{hidden}, {4 * hidden}]", init=glorot),
+        "U": graphc.param(f"{dtype}[{hidden}, {4 * hidden}]", init=glorot),
+        "b": graphc.param(f"{dtype}[{4 * hidden}]", init=0),
+        "W_out": graphc.param(f"{dtype}[{hidden}, {letters}]", init=glorot),
+        "b_out": graphc.param(f"{dtype}[{letters}]", init=0),
     }
 
 
-def network(text, h, c, p):
-    """The mean cross-entropy of each next character, and the state after the last.
+def after(row, h, c, p):
+    """The scores of the next character, and the new state, after a character's embedding."""
+    h, c = graphc.lstm_cell(row, h, c, p["W"], p["U"], p["b"])
+    return h @ p["W_out"] + p["b_out"], h, c
 
-    text: [batch, length + 1] numbers of characters; h, c: [batch, hidden].
-    """
-    rows = graphc.embedding(p["table"], text[:, :-1])
+
+def network(text, params):
+    """The mean cross-entropy of each next character; text: [batch, length + 1] numbers."""
+    rows = graphc.embedding(params["table"], text[:, :-1])
+    h = c = 0 * rows[:, 0]
     losses = []
     for step in range(rows.shape[1]):
-        h, c = graphc.lstm_cell(rows[:, step], h, c, p["W"], p["U"], p["b"])
-        scores = h @ p["W_out"] + p["b_out"]
+        scores, h, c = after(rows[:, step], h, c, params)
         losses.append(graphc.cross_entropy(scores, text[:, step + 1]))
-    return {"loss": np.stack(losses).mean(), "h": h, "c": c}
+    return np.stack(losses).mean()
 
 
-def types(letters, hidden=HIDDEN):
-    """The parameters' types."""
-    found = shapes(letters, hidden).items()
-    return {name: graphc.param(f"f32[{', '.join(map(str, shape))}]") for name, shape in found}
-
-
-def training_graph(letters, length=LENGTH, hidden=HIDDEN):
+def training_graph(letters, length=LENGTH, **sizes):
     """The unrolled network as a graph."""
-    state = f"f32[batch, {hidden}]"
-    return graphc.trace(network, f"i64[batch, {length + 1}]", state, state, types(letters, hidden))
+    return graphc.trace(network, f"i64[batch, {length + 1}]", parameters(letters, **sizes))
 
 
-def start(rng, letters, hidden=HIDDEN):
-    """Random weights (Glorot and Bengio, 2010); forget gates begin open."""
-    params = {}
-    for name, shape in shapes(letters, hidden).items():
-        scale = np.sqrt(2 / sum(shape)) if len(shape) > 1 else 0.0
-        params[name] = (scale * rng.normal(size=shape)).astype(np.float32)
-    params["b"][hidden : 2 * hidden] = 1
-    return params
-
-
-def train(steps, seed=0, report=None):
-    """Train on random pieces of the text; return (params, losses)."""
-    rng = np.random.default_rng(seed)
+def train(epochs, steps=100, seed=0, callback=None):
+    """Train on random pieces of the text, `steps` an epoch; return what `fit` does."""
     text, letters = load()
-    params = start(rng, len(letters))
-    step = graphc.compile(training_graph(len(letters)), of="loss", wrt="p")
-    adam = Adam(params, RATE)
-    zero = np.zeros((BATCH, HIDDEN), np.float32)
-    losses = []
-    for count in range(steps):
-        first = rng.integers(0, len(text) - LENGTH, BATCH)
-        pieces = text[first[:, None] + np.arange(LENGTH + 1)]
-        value, grads = step.value_and_grad(pieces, zero, zero, params)
-        # The gradient of a long product can be huge: it keeps its direction, not its size.
-        norm = np.sqrt(sum(np.vdot(g, g) for g in grads.values()))
-        adam.step({name: g / max(np.float32(1), norm / 5) for name, g in grads.items()})
-        losses.append(float(value["loss"]))
-        if report and (count + 1) % 100 == 0:
-            report(count + 1, np.mean(losses[-100:]))
-    return params, losses
+    # The gradient of a long product can be huge: clipped, it keeps its direction, not its size.
+    adam = graphc.optimizers.Adam(RATE, clip=graphc.optimizers.ClipByNorm(5))
+    step = graphc.train_step(training_graph(len(letters)), adam, donate=True)
+    params = step.init_params(seed)
+    params["b"][HIDDEN : 2 * HIDDEN] = 1  # forget gates begin open
+    data = pieces(text, LENGTH, steps, seed)
+    return graphc.fit(step, params, data, epochs=epochs, callback=callback)
 
 
 def go_on(params, beginning, count):
     """The beginning, continued by the likeliest character each time."""
     _, letters = load()
-    state = f"f32[batch, {HIDDEN}]"
 
-    def one(now, h, c, p):
-        rows = graphc.embedding(p["table"], now)
-        hidden, cell = graphc.lstm_cell(rows, h, c, p["W"], p["U"], p["b"])
-        return {"scores": hidden @ p["W_out"] + p["b_out"], "h": hidden, "c": cell}
+    def one(now, h, c, params):
+        scores, h, c = after(graphc.embedding(params["table"], now), h, c, params)
+        return np.argmax(scores, axis=1), h, c
 
-    step = graphc.compile(graphc.trace(one, "i64[batch]", state, state, types(len(letters))))
+    state = f"f32[1, {HIDDEN}]"
+    step = graphc.compile(graphc.trace(one, "i64[1]", state, state, parameters(len(letters))))
     h = c = np.zeros((1, HIDDEN), np.float32)
     text = beginning
     for place in range(len(beginning) + count - 1):
-        found = step(np.array([letters.index(text[place])]), h, c, params)
-        h, c = found["h"], found["c"]
+        following, h, c = step(np.array([letters.index(text[place])]), h, c, params)
         if place >= len(beginning) - 1:
-            text += letters[int(np.argmax(found["scores"]))]
+            text += letters[following[0]]
     return text
 
 
 def main(arguments=None):
-    """Train, show a continuation, and return the last loss."""
+    """Train, show a continuation, and return the history of the losses."""
     parser = argparse.ArgumentParser(description="A character LSTM learns a short text.")
     parser.add_argument("--quick", action="store_true", help="few steps")
     options = parser.parse_args(arguments)
-
-    def report(step, loss):
-        print(f"step {step}: {loss / np.log(2):.2f} bits a character", flush=True)
-
-    params, losses = train(20 if options.quick else 1500, report=report)
-    print(f"loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last")
-    print(go_on(params, "The keeper", 120))
-    return losses[-1]
+    found = train(1, 20) if options.quick else train(15, callback=report)
+    print(found.history.text())
+    print(go_on(found.params, "The keeper", 120))
+    return found.history
 
 
 if __name__ == "__main__":

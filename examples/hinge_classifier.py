@@ -9,25 +9,20 @@ minimised on the handwritten digits by minibatch gradient descent.
 """
 
 import argparse
-import sys
-from pathlib import Path
-
-import numpy as np
-
-sys.path.append(str(Path(__file__).parent))  # the digits' own example beside this file
 
 import digits
+import numpy as np
 
 import graphc
 
-STRENGTH, BATCH, RATE = 1e-3, 256, 0.1
+STRENGTH, BATCH, EPOCHS, RATE = 1e-3, 256, 200, 0.1
 
 
 @graphc.trace(
     x="f64[batch, 64]",
     y="i64[batch]",
-    W=graphc.param("f64[64, 10]"),
-    b=graphc.param("f64[10]"),
+    W=graphc.param("f64[64, 10]", init=graphc.initialisers.normal(0.01)),
+    b=graphc.param("f64[10]", init=0),
 )
 def loss(x, y, W, b):
     scores = x @ W + b
@@ -41,22 +36,16 @@ def loss(x, y, W, b):
 
 def train(epochs, seed=0):
     """Train; return (loss before, loss after, test accuracy)."""
-    rng = np.random.default_rng(seed)
     x, y = digits.load()
-    training, testing = digits.split(y, rng)
-    W, b = 0.01 * rng.normal(size=(64, 10)), np.zeros(10)
-    step = graphc.compile(loss)
-    before = step(x[training], y[training], W, b)
-    for _ in range(epochs):
-        order = rng.permutation(training)
-        for first in range(0, len(order), BATCH):
-            batch = order[first : first + BATCH]
-            _, grads = step.value_and_grad(x[batch], y[batch], W, b)
-            W -= RATE * grads.W
-            b -= RATE * grads.b
-    after = step(x[training], y[training], W, b)
-    accuracy = np.mean(np.argmax(x[testing] @ W + b, axis=1) == y[testing])
-    return before, after, accuracy
+    training, testing = digits.split(y, np.random.default_rng(seed))
+    data = (x[training], y[training])
+    step = graphc.train_step(loss, graphc.optimizers.GradientDescent(RATE))
+    params = step.init_params(seed)
+    before = step.evaluate(params, data)
+    params = graphc.fit(step, params, data, batch_size=BATCH, epochs=epochs, seed=seed).params
+    after = step.evaluate(params, data)
+    found = np.argmax(x[testing] @ params["W"] + params["b"], axis=1)
+    return before, after, np.mean(found == y[testing])
 
 
 def main(arguments=None):
@@ -64,7 +53,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="A hinge-loss classifier of handwritten digits.")
     parser.add_argument("--quick", action="store_true", help="a few epochs")
     options = parser.parse_args(arguments)
-    before, after, accuracy = train(10 if options.quick else 200)
+    before, after, accuracy = train(10 if options.quick else EPOCHS)
     print(f"hinge loss with L2: {before:.4f} before, {after:.4f} after training")
     print(f"test accuracy {accuracy:.1%}")
     return accuracy

@@ -7,13 +7,12 @@ history, progress and checkpoints, and finds the same numbers from the same batc
 """
 
 import argparse
-from pathlib import Path
 
+import digits
 import numpy as np
 
 import graphc
 
-DATA = Path(__file__).parent / "data" / "digits.npz"
 BATCH, EPOCHS, RATE = 256, 60, 0.5
 he, zeros = graphc.initialisers.he_normal(), graphc.initialisers.zeros()
 
@@ -29,12 +28,6 @@ he, zeros = graphc.initialisers.he_normal(), graphc.initialisers.zeros()
 def loss(x, y, W1, b1, W2, b2):
     h = np.maximum(x @ W1 + b1, 0)
     return graphc.cross_entropy(h @ W2 + b2, y).mean()
-
-
-def load():
-    """The images as rows of 64 numbers in [0, 1], and their labels."""
-    with np.load(DATA) as data:
-        return data["images"].reshape(-1, 64) / 16.0, data["labels"].astype(np.int64)
 
 
 def by_hand(x, y, epochs):
@@ -67,7 +60,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     epochs = 5 if options.quick else EPOCHS
 
-    x, y = load()
+    x, y = digits.load()
     _, losses = by_hand(x, y, epochs)
     found = by_fit(x, y, epochs)
     print(f"loss over {len(losses)} minibatches of {BATCH}, gradient descent at rate {RATE}")

@@ -10,7 +10,9 @@ sequence back. Each head looks at the memory by
     sharpening:  weighting ** gamma, normalised
 
 and a write head erases and adds. The machine is unrolled over its tape: one static graph for each
-length, whose gradient is compiled like any other's.
+length, whose gradient is compiled like any other's. After training it shows where the heads were
+while it copied: one row on at each step, and the same rows in reading as in writing. `--plot
+copy.png` draws that beside the training curve (needs matplotlib).
 """
 
 import argparse
@@ -21,27 +23,35 @@ import numpy as np
 import graphc
 
 BITS, ROWS, WIDTH, HIDDEN = 8, 32, 16, 64
-# What a head is told by the controller: key, strength, gate, three shifts, sharpening.
-HEAD = WIDTH + 1 + 1 + 3 + 1
+BATCH, RATE = 16, 2e-3
 
 
-def shapes(bits=BITS, rows=ROWS, width=WIDTH, hidden=HIDDEN):
-    """The parameters' shapes."""
-    head = width + 6
+def parameters(bits=BITS, rows=ROWS, width=WIDTH, hidden=HIDDEN, dtype="f32"):
+    """The parameters' types, and how they begin: weights by Glorot and Bengio (2010)."""
+    # What a head is told by the controller: key, strength, gate, three shifts, sharpening.
+    head = width + 1 + 1 + 3 + 1
     inputs = bits + 2 + width
+
+    def weights(rows, columns):
+        glorot = graphc.initialisers.glorot_normal()
+        return graphc.param(f"{dtype}[{rows}, {columns}]", init=glorot)
+
+    def zeros(size):
+        return graphc.param(f"{dtype}[{size}]", init=0)
+
     return {
-        "W": (inputs, 4 * hidden),  # the controller, an LSTM
-        "U": (hidden, 4 * hidden),
-        "b": (4 * hidden,),
-        "h0": (hidden,),
-        "W_read": (hidden, head),
-        "b_read": (head,),
-        "W_write": (hidden, head + 2 * width),
-        "b_write": (head + 2 * width,),
-        "W_out": (hidden + width, bits),
-        "b_out": (bits,),
-        "memory": (rows, width),
-        "first": (rows,),
+        "W": weights(inputs, 4 * hidden),  # the controller, an LSTM
+        "U": weights(hidden, 4 * hidden),
+        "b": zeros(4 * hidden),
+        "h0": zeros(hidden),
+        "W_read": weights(hidden, head),
+        "b_read": zeros(head),
+        "W_write": weights(hidden, head + 2 * width),
+        "b_write": zeros(head + 2 * width),
+        "W_out": weights(hidden + width, bits),
+        "b_out": zeros(bits),
+        "memory": graphc.param(f"{dtype}[{rows}, {width}]", init=graphc.initialisers.normal(0.1)),
+        "first": zeros(rows),  # where the heads begin
     }
 
 
@@ -63,14 +73,13 @@ def address(memory, told, before, width):
     return sharp / sharp.sum(axis=1, keepdims=True)
 
 
-def machine(tape, answer, params, length):
+def machine(tape, answer, params):
     """The scores of the answer's bits, their mean cross-entropy, and where the heads were.
 
     tape: [2 * length + 2, batch, bits + 2]; answer: [length, batch, bits].
     """
     p = params
-    width = p["memory"].shape[1]
-    batch = tape.shape[1]
+    length, batch, width = answer.shape[0], tape.shape[1], p["memory"].shape[1]
     memory = np.broadcast_to(p["memory"], (batch, *p["memory"].shape))
     read_at = write_at = np.broadcast_to(graphc.softmax(p["first"]), memory.shape[:2])
     h = np.broadcast_to(np.tanh(p["h0"]), (batch, p["h0"].shape[0]))
@@ -97,32 +106,21 @@ def machine(tape, answer, params, length):
     return {"loss": loss, "scores": scores, "weights": np.stack(weights)}
 
 
-def compiled(length, sizes=None):
-    """The machine for sequences of one length, ready to be called."""
-    sizes = sizes or shapes()
-    bits = sizes["b_out"][0]
-    params = {name: graphc.param(f"f32[{', '.join(map(str, s))}]") for name, s in sizes.items()}
-    graph = graphc.trace(
-        lambda tape, answer, params: machine(tape, answer, params, length),
-        f"f32[{2 * length + 2}, batch, {bits + 2}]",
-        f"f32[{length}, batch, {bits}]",
-        params,
-    )
-    return graphc.compile(graph, of="loss")
+def graph(length, bits=BITS, dtype="f32", **sizes):
+    """The machine unrolled for sequences of one length."""
+    tape = f"{dtype}[{2 * length + 2}, batch, {bits + 2}]"
+    answer = f"{dtype}[{length}, batch, {bits}]"
+    return graphc.trace(machine, tape, answer, parameters(bits, dtype=dtype, **sizes))
 
 
-def start(rng, sizes):
-    """Random weights (Glorot and Bengio, 2010), biases zero, memory small."""
-    params = {}
-    for name, shape in sizes.items():
-        scale = np.sqrt(2 / sum(shape)) if name[0] in "WU" else 0.0
-        params[name] = (scale * rng.normal(size=shape)).astype(np.float32)
-    params["memory"] += np.float32(0.1) * rng.normal(size=sizes["memory"]).astype(np.float32)
-    params["first"][0] = 5.0  # heads begin at the first row
+def start(step, seed):
+    """The parameters to begin with; the heads begin at the first row."""
+    params = step.init_params(seed)
+    params["first"][0] = 5.0
     return params
 
 
-def sequences(rng, length, batch, bits):
+def sequences(rng, length, batch, bits=BITS):
     """Random bits as tape and answer: a start mark, the bits, an end mark, silence."""
     answer = rng.integers(0, 2, size=(length, batch, bits)).astype(np.float32)
     tape = np.zeros((2 * length + 2, batch, bits + 2), np.float32)
@@ -132,47 +130,82 @@ def sequences(rng, length, batch, bits):
     return tape, answer
 
 
-class Adam:
-    """Kingma and Ba, "Adam: a method for stochastic optimization" (2015), the gradient clipped."""
-
-    def __init__(self, params, rate):
-        self.params, self.rate = params, rate
-        self.state = {name: [np.zeros_like(p) for _ in range(2)] for name, p in params.items()}
-        self.count = 0
-
-    def step(self, grads):
-        """One update of the parameters, in place."""
-        self.count += 1
-        norm = float(np.sqrt(sum(np.vdot(g, g) for g in grads.values())))
-        scale = min(1.0, 10.0 / norm) if norm > 0 else 1.0
-        for name, grad in grads.items():
-            mean, square = self.state[name]
-            g = grad * np.float32(scale)
-            mean += np.float32(0.1) * (g - mean)
-            square += np.float32(0.001) * (g * g - square)
-            rate = self.rate * np.sqrt(1 - 0.999**self.count) / (1 - 0.9**self.count)
-            self.params[name] -= np.float32(rate) * mean / (np.sqrt(square) + np.float32(1e-8))
-
-
-def train(steps, longest, sizes=None, batch=16, rate=2e-3, seed=0, report=None):
-    """Train on random lengths up to `longest`; return (params, [(loss, share wrong)])."""
+def train(steps, longest, seed=0, rate=RATE, report=None, **sizes):
+    """Train on random lengths up to `longest`; return (params, [(loss, share of wrong bits)])."""
     rng = np.random.default_rng(seed)
-    sizes = sizes or shapes()
-    params = start(rng, sizes)
-    machines, curve = {}, []
-    optimizer = Adam(params, rate)
-    for step in range(steps):
+    # The machine forgets all at once where a step is too long: the rate falls, the norm is clipped.
+    schedule = graphc.schedules.cosine(rate, steps)
+    adam = graphc.optimizers.Adam(schedule, clip=graphc.optimizers.ClipByNorm(10))
+    # One step a length; parameters and state are the same for all of them.
+    graphs = [graph(length, **sizes) for length in range(1, longest + 1)]
+    machines = [graphc.train_step(each, adam, of="loss", donate=True) for each in graphs]
+    params = start(machines[0], seed)
+    state = machines[0].init(params)
+    curve = []
+    for count in range(1, steps + 1):
         length = int(rng.integers(1, longest + 1))
-        if length not in machines:
-            machines[length] = compiled(length, sizes)
-        tape, answer = sequences(rng, length, batch, sizes["b_out"][0])
-        value, grads = machines[length].value_and_grad(tape, answer, params)
-        optimizer.step(grads.params)
-        wrong = np.mean((value["scores"] > 0) != (answer > 0.5))
-        curve.append((float(value["loss"]), float(wrong)))
-        if report and (step + 1) % 100 == 0:
-            report(step + 1, np.mean(curve[-100:], axis=0))
-    return params, curve
+        tape, answer = sequences(rng, length, BATCH, len(params["b_out"]))
+        params, state, found = machines[length - 1](params, state, (tape, answer))
+        wrong = np.mean((found["scores"] > 0) != (answer > 0.5))
+        curve.append((float(found["loss"]), float(wrong)))
+        if report and count % 100 == 0:
+            report(count, *np.mean(curve[-100:], axis=0))
+    return params, np.array(curve)
+
+
+def copy(params, length, seed=1):
+    """Copy one random sequence; return (bits [length, bits], probabilities, weights).
+
+    weights: [2 * length + 2, 2, rows], where the write head and the read head were at each step.
+    """
+    bits, (rows, width) = len(params["b_out"]), params["memory"].shape
+    run = graphc.compile(graph(length, bits, rows=rows, width=width, hidden=len(params["h0"])))
+    tape, answer = sequences(np.random.default_rng(seed), length, 1, bits)
+    found = run(tape, answer, params)
+    return answer[:, 0], graphc.sigmoid(found["scores"][:, 0]), found["weights"][:, :, 0]
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+def shades(picture):
+    """Numbers in [0, 1] as characters, the darker the larger; one line a row."""
+    scale = np.array(list(" .:-=+*#%@"))
+    rows = scale[np.rint(np.clip(picture, 0, 1) * 9).astype(int)]
+    return ["".join(row) for row in rows]
+
+
+def text_of_heads(weights):
+    """The weightings of both heads over time: memory rows downwards, steps to the right."""
+    write, read = weights[:, 0].T, weights[:, 1].T
+    used = np.flatnonzero(np.maximum(write, read).max(axis=1) > 0.1)
+    wide = max(len(weights), len("writes at"))
+    lines = [f" row  {'writes at':{wide}}  reads at"]
+    for row, left, right in zip(used, shades(write[used]), shades(read[used]), strict=True):
+        lines.append(f"{row:4}  {left:{wide}}  {right}".rstrip())
+    return "\n".join(lines)
+
+
+def draw(path, curve, weights):
+    """The training curve, and both weightings over time, by matplotlib."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    curve_axes, *head_axes = figure.subplots(1, 3)
+    size = min(100, len(curve))
+    means = np.array([part.mean(axis=0) for part in np.array_split(curve, len(curve) // size)])
+    at = size * np.arange(1, len(means) + 1)
+    for values, label in zip(means.T, ("loss, nats a bit", "share of wrong bits"), strict=True):
+        curve_axes.plot(at, np.where(values > 0, values, np.nan), label=label)
+    curve_axes.set_yscale("log")
+    curve_axes.set_xlabel("minibatch")
+    curve_axes.legend()
+    for axes, title, head in zip(head_axes, ("writes", "reads"), (0, 1), strict=True):
+        axes.imshow(weights[:, head].T, cmap="gray_r", vmin=0, vmax=1, aspect="auto")
+        axes.set_title(f"where the machine {title}")
+        axes.set_xlabel("step")
+        axes.set_ylabel("row of the memory")
+    figure.savefig(path, dpi=80)
 
 
 def main(arguments=None):
@@ -181,23 +214,29 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="short sequences, few steps")
     parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--longest", type=int, default=10)
-    parser.add_argument("--curve", help="keep the curve in this .csv file")
+    parser.add_argument("--curve", metavar="FILE", help="keep the curve in this .csv file")
+    parser.add_argument("--plot", metavar="FILE", help="draw curve and heads with matplotlib")
     options = parser.parse_args(arguments)
     steps, longest = (200, 2) if options.quick else (options.steps, options.longest)
     began = time.perf_counter()
-
     kept = []
 
-    def report(step, last):
-        kept.append((step, *last))
-        seconds = time.perf_counter() - began
-        print(f"step {step}: loss {last[0]:.4f}, {last[1]:.2%} wrong, {seconds:.0f} s", flush=True)
-        if options.curve:
-            np.savetxt(options.curve, kept, ["%d", "%.5f", "%.5f"], ",", header="step,loss,wrong")
+    def report(step, loss, wrong):
+        kept.append((step, loss, wrong))
+        if step % 500 == 0 or options.quick:
+            seconds = time.perf_counter() - began
+            print(f"step {step}: loss {loss:.4f}, {wrong:.2%} wrong, {seconds:.0f} s", flush=True)
 
-    _, curve = train(steps, longest, report=report)
-    wrong = float(np.mean([w for _, w in curve[-100:]]))
+    params, curve = train(steps, longest, report=report)
+    wrong = float(curve[-100:, 1].mean())
     print(f"after {steps} steps: {wrong:.2%} of the bits wrong")
+    bits, found, weights = copy(params, longest)
+    print(text_of_heads(weights))
+    print(f"one sequence of {longest}: {np.sum((found > 0.5) != bits)} of {bits.size} bits wrong")
+    if options.curve:
+        np.savetxt(options.curve, kept, ["%d", "%.5f", "%.5f"], ",", header="step,loss,wrong")
+    if options.plot:
+        draw(options.plot, curve, weights)
     return wrong
 
 

@@ -5,13 +5,11 @@ two reverse passes, and the Hessian is never formed. The task: is a handwritten 
 """
 
 import argparse
-from pathlib import Path
 
+import digits
 import numpy as np
 
 import graphc
-
-DATA = Path(__file__).parent / "data" / "digits.npz"
 
 
 @graphc.trace(x="f64[n, 64]", y="f64[n]", w=graphc.param("f64[64]"), b=graphc.param("f64"))
@@ -23,9 +21,8 @@ def loss(x, y, w, b):
 
 def load(count):
     """Images as rows in [0, 1]; 1 for even digits, -1 for odd ones."""
-    with np.load(DATA) as data:
-        x = data["images"].reshape(-1, 64)[:count] / 16.0
-        return x, np.where(data["labels"][:count] % 2 == 0, 1.0, -1.0)
+    x, y = digits.load()
+    return x[:count], np.where(y[:count] % 2 == 0, 1.0, -1.0)
 
 
 def solve(x, y, method):

@@ -11,8 +11,18 @@ import numpy as np
 
 import graphc
 
-SHAPES = {"W1": (4, 3), "b1": (4, 1), "W2": (4, 4), "b2": (4, 1), "W3": (1, 4), "b3": (1, 1)}
+WEIGHTS = {"W1": (4, 3), "W2": (4, 4), "W3": (1, 4)}
 ACTIVATIONS = {"sigmoid": graphc.sigmoid, "tanh": np.tanh, "relu": graphc.relu}
+
+
+def parameters():
+    """The parameters' types, and how they begin: weights by Glorot and Bengio (2010)."""
+    glorot = graphc.initialisers.glorot_normal(layout="out,in")
+    found = {}
+    for k, (name, (rows, columns)) in enumerate(WEIGHTS.items(), start=1):
+        found[name] = graphc.param(f"f64[{rows}, {columns}]", init=glorot)
+        found[f"b{k}"] = graphc.param(f"f64[{rows}, 1]", init=0)
+    return found
 
 
 def perceptron(activation):
@@ -26,33 +36,21 @@ def perceptron(activation):
         loss = ((out - target) ** 2).mean() / 2
         return {"out": out, "loss": loss}
 
-    params = {name: graphc.param(f"f64[{m}, {n}]") for name, (m, n) in SHAPES.items()}
-    return graphc.trace(model, "f64[3, batch]", "f64[1, batch]", params)
-
-
-def start(rng):
-    """Random weights (Glorot and Bengio, 2010), zero biases."""
-    return {
-        name: rng.normal(size=shape) * np.sqrt(2 / sum(shape))
-        if name[0] == "W"
-        else np.zeros(shape)
-        for name, shape in SHAPES.items()
-    }
+    return graphc.trace(model, "f64[3, batch]", "f64[1, batch]", parameters())
 
 
 def train(activation, steps, rate=0.3, seed=0):
     """Learn y = sin(x0) x1 + x2 / 2 on 200 points; return (loss before, loss after)."""
-    rng = np.random.default_rng(seed)
-    x = rng.uniform(-2, 2, size=(3, 200))
-    target = np.sin(x[:1]) * x[1:2] + x[2:] / 2
-    params = start(rng)
-    step = graphc.compile(perceptron(activation), of="loss")
-    before = step(x, target, params)["loss"]
+    x = np.random.default_rng(seed).uniform(-2, 2, size=(3, 200))
+    batch = x, np.sin(x[:1]) * x[1:2] + x[2:] / 2
+    descent = graphc.optimizers.GradientDescent(rate)
+    step = graphc.train_step(perceptron(activation), descent, of="loss")
+    params = step.init_params(seed)
+    state = step.init(params)
+    before = step.evaluate(params, batch)["loss"]
     for _ in range(steps):
-        _, grads = step.value_and_grad(x, target, params)
-        for name, grad in grads.params.items():
-            params[name] -= rate * grad
-    return before, step(x, target, params)["loss"]
+        params, state, _ = step(params, state, batch)
+    return before, step.evaluate(params, batch)["loss"]
 
 
 def main(arguments=None):
@@ -61,8 +59,9 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="few steps")
     options = parser.parse_args(arguments)
     x, target = np.array([[1.0], [-2.0], [0.5]]), np.array([[1.0]])
-    step = graphc.compile(perceptron("sigmoid"), of="loss")
-    value, grads = step.value_and_grad(x, target, start(np.random.default_rng(0)))
+    graph = perceptron("sigmoid")
+    step = graphc.compile(graph, of="loss")
+    value, grads = step.value_and_grad(x, target, graphc.init_params(graph, seed=0))
     print(f"one pass: out {value['out'][0, 0]:.4f}, loss {value['loss']:.4f}")
     for name, grad in grads.params.items():
         print(

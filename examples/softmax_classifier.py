@@ -4,7 +4,7 @@
 
 First the scores (3.2, 5.1, -1.7) of one image whose true class is 0: probabilities, loss, and the
 gradient, which is the probabilities less one at the true class. Then s = x W + b, trained by
-gradient descent with the gradient that graphc compiled.
+gradient descent.
 """
 
 import argparse
@@ -23,8 +23,8 @@ def loss(scores, labels):
 @graphc.trace(
     x="f64[batch, features]",
     labels="i64[batch]",
-    W=graphc.param("f64[features, classes]"),
-    b=graphc.param("f64[classes]"),
+    W=graphc.param("f64[features, classes]", init=graphc.initialisers.normal(0.01)),
+    b=graphc.param("f64[classes]", init=0),
 )
 def classifier(x, labels, W, b):
     """The same loss of a linear score function."""
@@ -47,18 +47,16 @@ def spirals(points, rng):
 
 
 def train(steps, rate=1.0, seed=0):
-    """Train on the spirals; return (loss before, loss after, accuracy)."""
-    rng = np.random.default_rng(seed)
-    x, labels = spirals(100, rng)
-    W, b = 0.01 * rng.normal(size=(3, 3)), np.zeros(3)
-    step = graphc.compile(classifier)
-    before, _ = step.value_and_grad(x, labels, W, b)
+    """Train on the spirals, all at once; return (loss before, loss after, accuracy)."""
+    x, labels = spirals(100, np.random.default_rng(seed))
+    step = graphc.train_step(classifier, graphc.optimizers.GradientDescent(rate))
+    params = step.init_params(seed, sizes={"features": 3, "classes": 3})
+    state = step.init(params)
+    before = step.evaluate(params, (x, labels))
     for _ in range(steps):
-        _, grads = step.value_and_grad(x, labels, W, b)
-        W -= rate * grads.W
-        b -= rate * grads.b
-    accuracy = np.mean(np.argmax(x @ W + b, axis=1) == labels)
-    return before, step(x, labels, W, b), accuracy
+        params, state, _ = step(params, state, (x, labels))
+    found = np.argmax(x @ params["W"] + params["b"], axis=1)
+    return before, step.evaluate(params, (x, labels)), np.mean(found == labels)
 
 
 def main(arguments=None):

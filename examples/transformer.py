@@ -5,38 +5,47 @@ came in (Vaswani et al., 2017, with the norm first), over 48 characters at once.
 """
 
 import argparse
-import sys
-from pathlib import Path
-
-import numpy as np
-
-sys.path.append(str(Path(__file__).parent))  # the text's own example beside this file
 
 import character_lstm
-from lenet import Adam
+import numpy as np
 
 import graphc
 
-WIDTH, HEADS, BLOCKS, LENGTH, BATCH, RATE = 64, 4, 2, 48, 16, 2e-3
+WIDTH, HEADS, BLOCKS, LENGTH, RATE = 64, 4, 2, 48, 2e-3
 
 
-def shapes(letters, width=WIDTH, length=LENGTH):
-    """The parameters' shapes."""
-    found = {"table": (letters, width), "place": (length, width)}
-    for k in range(BLOCKS):
-        found |= {
-            f"scale_{k}": (width,),
-            f"shift_{k}": (width,),
-            f"W_qkv_{k}": (width, 3 * width),
-            f"W_join_{k}": (width, width),
-            f"scale_mlp_{k}": (width,),
-            f"shift_mlp_{k}": (width,),
-            f"W_up_{k}": (width, 4 * width),
-            f"b_up_{k}": (4 * width,),
-            f"W_down_{k}": (4 * width, width),
-            f"b_down_{k}": (width,),
+def parameters(letters, width=WIDTH, length=LENGTH, dtype="f32"):
+    """The parameters' types, and how they begin: small weights, norms that change nothing."""
+
+    def weights(rows, columns, std=None):
+        init = graphc.initialisers.normal(std or rows**-0.5)
+        return graphc.param(f"{dtype}[{rows}, {columns}]", init=init)
+
+    def vector(size, value=0):
+        return graphc.param(f"{dtype}[{size}]", init=value)
+
+    def norm():
+        return {"scale": vector(width, 1), "shift": vector(width)}
+
+    def block():
+        return {
+            "norm": norm(),
+            "W_qkv": weights(width, 3 * width),
+            "W_join": weights(width, width),
+            "norm_mlp": norm(),
+            "W_up": weights(width, 4 * width),
+            "b_up": vector(4 * width),
+            "W_down": weights(4 * width, width),
+            "b_down": vector(width),
         }
-    return found | {"scale_out": (width,), "shift_out": (width,), "W_out": (width, letters)}
+
+    return {
+        "table": weights(letters, width, 0.02),
+        "place": weights(length, width, 0.02),
+        "blocks": [block() for _ in range(BLOCKS)],
+        "norm": norm(),
+        "W_out": weights(width, letters),
+    }
 
 
 def heads(x):
@@ -45,78 +54,63 @@ def heads(x):
     return x.reshape(batch, length, HEADS, width // HEADS).transpose(0, 2, 1, 3)
 
 
-def network(text, p):
-    """The mean cross-entropy of each next character; text: [batch, length + 1] numbers."""
-    length, width = p["place"].shape
+def scores(text, params):
+    """The scores of each next character [batch, length, letters]; text: [batch, length]."""
+    length, width = params["place"].shape
     past = np.tril(np.ones((length, length), bool))
-    h = graphc.embedding(p["table"], text[:, :-1]) + p["place"]
-    for k in range(BLOCKS):
-        x = graphc.layer_norm(h, p[f"scale_{k}"], p[f"shift_{k}"])
-        q, key, v = np.split(x @ p[f"W_qkv_{k}"], 3, axis=-1)
+    h = graphc.embedding(params["table"], text) + params["place"]
+    for p in params["blocks"]:
+        x = graphc.layer_norm(h, p["norm"]["scale"], p["norm"]["shift"])
+        q, key, v = np.split(x @ p["W_qkv"], 3, axis=-1)
         seen = graphc.attention(heads(q), heads(key), heads(v), past)
         joined = seen.transpose(0, 2, 1, 3).reshape(h.shape[0], length, width)
-        h = h + joined @ p[f"W_join_{k}"]
-        x = graphc.layer_norm(h, p[f"scale_mlp_{k}"], p[f"shift_mlp_{k}"])
-        up = graphc.gelu(x @ p[f"W_up_{k}"] + p[f"b_up_{k}"])
-        h = h + up @ p[f"W_down_{k}"] + p[f"b_down_{k}"]
-    scores = graphc.layer_norm(h, p["scale_out"], p["shift_out"]) @ p["W_out"]
-    return graphc.cross_entropy(scores, text[:, 1:]).mean()
+        h = h + joined @ p["W_join"]
+        x = graphc.layer_norm(h, p["norm_mlp"]["scale"], p["norm_mlp"]["shift"])
+        h = h + graphc.gelu(x @ p["W_up"] + p["b_up"]) @ p["W_down"] + p["b_down"]
+    return graphc.layer_norm(h, params["norm"]["scale"], params["norm"]["shift"]) @ params["W_out"]
 
 
-def training_graph(letters, width=WIDTH, length=LENGTH, dtype="f32"):
+def network(text, params):
+    """The mean cross-entropy of each next character; text: [batch, length + 1] numbers."""
+    return graphc.cross_entropy(scores(text[:, :-1], params), text[:, 1:]).mean()
+
+
+def training_graph(letters, length=LENGTH, **sizes):
     """The network as a graph."""
-    params = {
-        name: graphc.param(f"{dtype}[{', '.join(map(str, shape))}]")
-        for name, shape in shapes(letters, width, length).items()
-    }
-    return graphc.trace(network, f"i64[batch, {length + 1}]", params)
+    types = parameters(letters, length=length, **sizes)
+    return graphc.trace(network, f"i64[batch, {length + 1}]", types)
 
 
-def start(rng, letters, width=WIDTH, length=LENGTH):
-    """Small random weights, scales one, shifts and biases zero."""
-    params = {}
-    for name, shape in shapes(letters, width, length).items():
-        kind = name.partition("_")[0]
-        value = np.full(shape, float(kind == "scale"))
-        if len(shape) > 1:
-            value = rng.normal(
-                scale=0.02 if kind in ("table", "place") else shape[0] ** -0.5, size=shape
-            )
-        params[name] = value.astype(np.float32)
-    return params
-
-
-def train(steps, seed=0, report=None):
-    """Train on random pieces of the text; return (params, losses)."""
-    rng = np.random.default_rng(seed)
+def train(epochs, steps=100, seed=0, callback=None):
+    """Train on random pieces of the text, `steps` an epoch; return what `fit` does."""
     text, letters = character_lstm.load()
-    params = start(rng, len(letters))
-    step = graphc.compile(training_graph(len(letters)))
-    adam = Adam(params, RATE)
-    losses = []
-    for count in range(steps):
-        first = rng.integers(0, len(text) - LENGTH, BATCH)
-        pieces = text[first[:, None] + np.arange(LENGTH + 1)]
-        value, grads = step.value_and_grad(pieces, params)
-        adam.step(grads.p)
-        losses.append(float(value))
-        if report and (count + 1) % 100 == 0:
-            report(count + 1, np.mean(losses[-100:]))
-    return params, losses
+    adam = graphc.optimizers.Adam(RATE)
+    step = graphc.train_step(training_graph(len(letters)), adam, donate=True)
+    data = character_lstm.pieces(text, LENGTH, steps, seed)
+    return graphc.fit(step, step.init_params(seed), data, epochs=epochs, callback=callback)
+
+
+def go_on(params, count):
+    """The beginning of the text, continued by the likeliest character each time."""
+    text, letters = character_lstm.load()
+    types = parameters(len(letters))
+    apply = graphc.compile(graphc.trace(scores, f"i64[1, {LENGTH}]", types))
+    said = list(text[:LENGTH])
+    for _ in range(count):
+        found = apply(np.array([said[-LENGTH:]]), params)
+        said.append(np.argmax(found[0, -1]))
+    return "".join(letters[k] for k in said)
 
 
 def main(arguments=None):
-    """Train; return the last loss."""
+    """Train, show a continuation, and return the history of the losses."""
     parser = argparse.ArgumentParser(description="A small transformer learns a short text.")
     parser.add_argument("--quick", action="store_true", help="few steps")
     options = parser.parse_args(arguments)
-
-    def report(step, loss):
-        print(f"step {step}: {loss / np.log(2):.2f} bits a character", flush=True)
-
-    _, losses = train(20 if options.quick else 1000, report=report)
-    print(f"loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last")
-    return losses[-1]
+    found = train(1, 20) if options.quick else train(10, callback=character_lstm.report)
+    print(found.history.text())
+    print(go_on(found.params, 120))
+    return found.history
 
 
 if __name__ == "__main__":

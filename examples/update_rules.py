@@ -6,13 +6,12 @@ losses over minibatches in one picture with matplotlib; a table says the same.
 """
 
 import argparse
-from pathlib import Path
 
+import digits
 import numpy as np
 
 import graphc
 
-DATA = Path(__file__).parent / "data" / "digits.npz"
 BATCH, EPOCHS = 256, 30
 RULES = {
     "gradient descent": graphc.optimizers.GradientDescent(0.1),
@@ -38,16 +37,9 @@ def loss(x, y, W1, b1, W2, b2):
     return graphc.cross_entropy(h @ W2 + b2, y).mean()
 
 
-def load():
-    """The images as rows of 64 numbers in [0, 1], and their labels."""
-    with np.load(DATA) as data:
-        images = data["images"].reshape(-1, 64) / 16.0
-        return images.astype(np.float32), data["labels"].astype(np.int64)
-
-
 def compare(epochs):
     """The history of each rule, by its name."""
-    data = load()
+    data = digits.load(np.float32)
     histories = {}
     for name, rule in RULES.items():
         step = graphc.train_step(loss, rule, donate=True)

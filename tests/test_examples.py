@@ -80,28 +80,6 @@ def test_digits_quick(capsys):
     assert captured.err == "", "no progress bar where nobody watches"
 
 
-def test_digits_progress_bar_on_a_terminal(capsys):
-    class Terminal:
-        def __init__(self):
-            self.text = ""
-
-        def isatty(self):
-            return True
-
-        def write(self, text):
-            self.text += text
-
-        def flush(self):
-            pass
-
-    terminal = Terminal()
-    draw = runpy.run_path(str(EXAMPLES / "digits.py"))["progress_bar"]("seed 0", terminal, width=4)
-    draw(0.5, 1.25)
-    assert terminal.text == "\rseed 0 [##..] loss 1.2500 "
-    draw(1.0, 1.0)
-    assert terminal.text.endswith("\r\033[K")
-
-
 def test_digits_splits_are_stratified_disjoint_and_seeded():
     digits = runpy.run_path(str(EXAMPLES / "digits.py"))
     x, y = digits["load"]()

@@ -22,75 +22,89 @@ def directional(loss, params, grads, rng, step=1e-5):
     return (ends[0] - ends[1]) / (2 * step), sum(np.vdot(grads[n], direction[n]) for n in params)
 
 
-def wide(params):
-    return {name: p.astype(np.float64) for name, p in params.items()}
-
-
 def test_lstm_gradient():
     lstm = example("character_lstm")
     rng = np.random.default_rng(0)
-    types = {
-        name: graphc.param(f"f64[{', '.join(map(str, shape))}]")
-        for name, shape in lstm["shapes"](7, 5).items()
-    }
-    graph = graphc.trace(lstm["network"], "i64[n, 9]", "f64[n, 5]", "f64[n, 5]", types)
-    step = graphc.compile(graph, of="loss", wrt="p")
-    text, (h, c) = rng.integers(0, 7, size=(3, 9)), rng.normal(size=(2, 3, 5))
-    params = wide(lstm["start"](rng, 7, 5))
-    _, grads = step.value_and_grad(text, h, c, params)
-    numerical, analytic = directional(lambda p: step(text, h, c, p)["loss"], params, grads, rng)
+    graph = lstm["training_graph"](7, 8, hidden=5, dtype="f64")
+    step, params = graphc.compile(graph), graphc.init_params(graph, seed=0)
+    text = rng.integers(0, 7, size=(3, 9))
+    _, grads = step.value_and_grad(text, params)
+    numerical, analytic = directional(lambda p: step(text, p), params, grads.params, rng)
     assert numerical == pytest.approx(analytic, rel=1e-7)
 
 
-def test_lstm_learns_and_goes_on(capsys):
+def test_lstm_learns_and_goes_on():
     lstm = example("character_lstm")
     text, letters = lstm["load"]()
     assert len(text) > 1500
-    params, losses = lstm["train"](60)
+    found = lstm["train"](1, 60)
+    losses = found.history.losses
     assert losses[0] == pytest.approx(np.log(len(letters)), rel=0.1)
     assert np.mean(losses[-10:]) < 0.8 * losses[0]
-    said = lstm["go_on"](params, "The keeper", 20)
+    said = lstm["go_on"](found.params, "The keeper", 20)
     assert len(said) == 30
     assert said.startswith("The keeper")
     assert set(said) <= set(letters)
 
 
 def test_lstm_quick(capsys):
-    example("character_lstm")["main"](["--quick"])
-    assert "at first" in capsys.readouterr().out
+    history = example("character_lstm")["main"](["--quick"])
+    assert len(history) == 20
+    assert "\nThe keeper" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_lstm_knows_the_text():
+    lstm = example("character_lstm")
+    found = lstm["train"](15)
+    assert found.history.epochs[-1] / np.log(2) < 0.3
+    said = lstm["go_on"](found.params, "The keeper", 60)
+    assert said in lstm["TEXT"].read_text(encoding="utf-8")
+
+
+# -- the transformer -------------------------------------------------------------------------------
 
 
 def test_transformer_gradient():
     transformer = example("transformer")
     rng = np.random.default_rng(1)
-    step = graphc.compile(transformer["training_graph"](7, 8, 6, "f64"))
-    params = wide(transformer["start"](rng, 7, 8, 6))
+    graph = transformer["training_graph"](7, 6, width=8, dtype="f64")
     text = rng.integers(0, 7, size=(3, 7))
-    _, grads = step.value_and_grad(text, params)
-    numerical, analytic = directional(lambda p: step(text, p), params, grads.p, rng, 1e-6)
-    assert numerical == pytest.approx(analytic, rel=1e-6)
+    objective = graphc.scipy_objective(graph, graphc.init_params(graph, seed=1), (text,))
+    for _ in range(3):
+        direction = rng.normal(size=objective.x0.shape)
+        ends = [objective.fun(objective.x0 + t * direction) for t in (1e-6, -1e-6)]
+        analytic = objective.jac(objective.x0) @ direction
+        assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(analytic, rel=1e-6)
 
 
 def test_transformer_sees_only_the_past():
-    """What predicts five characters is the same whether a sixth follows or not: so the sixth's own
-    losses, which are left when the five are taken off, are those of probabilities."""
+    """Another sixth character changes the scores after the sixth, and none before."""
     transformer = example("transformer")
     rng = np.random.default_rng(2)
-    params = wide(transformer["start"](rng, 7, 8, 6))
-    six = graphc.compile(transformer["training_graph"](7, 8, 6, "f64"))
-    five = graphc.compile(transformer["training_graph"](7, 8, 5, "f64"))
-    text = rng.integers(0, 7, size=(1, 7))
-    before = 5 * five(text[:, :6], {**params, "place": params["place"][:5]})
-    total = 0.0
-    for letter in range(7):
-        text[0, 6] = letter
-        total += np.exp(before - 6 * six(text, params))
-    assert total == pytest.approx(1, rel=1e-10)
+    types = transformer["parameters"](7, width=8, length=6, dtype="f64")
+    graph = graphc.trace(transformer["scores"], "i64[1, 6]", types)
+    apply, params = graphc.compile(graph), graphc.init_params(graph, seed=2)
+    text = rng.integers(0, 7, size=(1, 6))
+    before = apply(text, params)
+    text[0, 5] = (text[0, 5] + 1) % 7
+    after = apply(text, params)
+    np.testing.assert_array_equal(after[0, :5], before[0, :5])
+    assert np.abs(after[0, 5] - before[0, 5]).max() > 0.1
 
 
 def test_transformer_learns(capsys):
     transformer = example("transformer")
-    _, losses = transformer["train"](50)
+    losses = transformer["train"](1, 50).history.losses
     assert np.mean(losses[-10:]) < 0.8 * losses[0]
-    transformer["main"](["--quick"])
-    assert "at first" in capsys.readouterr().out
+
+
+def test_transformer_quick(capsys):
+    assert len(example("transformer")["main"](["--quick"])) == 20
+    assert "\nThe harbour" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_transformer_knows_the_text():
+    transformer = example("transformer")
+    assert transformer["train"](10).history.epochs[-1] / np.log(2) < 0.35

@@ -30,10 +30,6 @@ def along(f, args, params, rng, step):
     return (loss(step) - loss(-step)) / (2 * step), analytic
 
 
-def f64(params):
-    return {name: p.astype(np.float64) for name, p in params.items()}
-
-
 # -- hinge loss ------------------------------------------------------------------------------------
 
 
@@ -65,7 +61,17 @@ def test_hinge_quick(capsys):
 def test_perceptron(activation):
     perceptron = example("perceptron")
     rng = np.random.default_rng(2)
-    params = perceptron["start"](rng)
+    graph = perceptron["perceptron"](activation)
+    params = graphc.init_params(graph, seed=2)
+    shapes = {name: p.shape for name, p in params.items()}
+    assert shapes == {
+        "W1": (4, 3),
+        "b1": (4, 1),
+        "W2": (4, 4),
+        "b2": (4, 1),
+        "W3": (1, 4),
+        "b3": (1, 1),
+    }
     x, target = rng.normal(size=(3, 1)), np.array([[0.5]])
     f = {
         "sigmoid": lambda u: 1 / (1 + np.exp(-u)),
@@ -76,10 +82,10 @@ def test_perceptron(activation):
     for k in (1, 2):
         out = f(params[f"W{k}"] @ out + params[f"b{k}"])
     out = params["W3"] @ out + params["b3"]
-    step = graphc.compile(perceptron["perceptron"](activation), of="loss")
+    step = graphc.compile(graph, of="loss")
     value, grads = step.value_and_grad(x, target, params)
     np.testing.assert_allclose(value["out"], out, rtol=1e-12)
-    assert {name: g.shape for name, g in grads.params.items()} == perceptron["SHAPES"]
+    assert {name: g.shape for name, g in grads.params.items()} == shapes
     numerical, analytic = along(step, (x, target), params, rng, 1e-6)
     assert numerical == pytest.approx(analytic, rel=1e-6)
     before, after = perceptron["train"](activation, 300)
@@ -97,16 +103,13 @@ def test_perceptron_quick(capsys):
 def test_lenet_gradient_and_few_epochs(capsys):
     lenet = example("lenet")
     rng = np.random.default_rng(1)
-    types = {
-        name: graphc.param(f"f64[{', '.join(map(str, shape))}]")
-        for name, shape in lenet["SHAPES"].items()
-    }
-    step = graphc.compile(
-        graphc.trace(lenet["network"], "f64[n, 1, 8, 8]", "i64[n]", "f64[n, 192]", types)
+    graph = graphc.trace(
+        lenet["network"], "f64[n, 1, 8, 8]", "i64[n]", "f64[n, 192]", lenet["parameters"]("f64")
     )
+    step, params = graphc.compile(graph), graphc.init_params(graph, seed=1)
     x, keep = rng.random((4, 1, 8, 8)), rng.random((4, 192))
     args = (x, np.array([1, 5, 0, 9]), keep)
-    numerical, analytic = along(step, args, f64(lenet["start"](rng)), rng, 1e-6)
+    numerical, analytic = along(step, args, params, rng, 1e-6)
     assert numerical == pytest.approx(analytic, rel=1e-5)
     accuracy = lenet["main"](["--quick"])
     assert accuracy > 0.8
@@ -159,20 +162,14 @@ def test_reduced_alexnet_gradient_and_training():
     alexnet = example("alexnet")
     rng = np.random.default_rng(0)
     net = alexnet["NETS"]["reduced"]
-    images, labels, _, params = alexnet["types"](net, 3)
-    wide = {name: graphc.param("f64" + str(p.type)[3:]) for name, p in params.items()}
-    graph = graphc.trace(
-        lambda x, y, params: graphc.cross_entropy(alexnet["scores"](net, x, params), y).mean(),
-        "f64" + images[3:],
-        labels,
-        wide,
-    )
-    args = (rng.random((3, 1, 32, 32)), np.array([1, 7, 2]))
-    step = graphc.compile(graph)
-    numerical, analytic = along(step, args, f64(alexnet["start"](net, rng)), rng, 1e-7)
+    graph = alexnet["training_graph"](net, 3, "f64")
+    random = [numbers.astype(np.float64) for numbers in alexnet["drops"](net, 3, rng)]
+    args = (rng.random((3, 1, 32, 32)), np.array([1, 7, 2]), random)
+    step, params = graphc.compile(graph), graphc.init_params(graph, seed=0)
+    numerical, analytic = along(step, args, params, rng, 1e-7)
     assert numerical == pytest.approx(analytic, rel=1e-5)
-    accuracy, before, after = alexnet["train"](8)
-    assert after < 0.7 * before
+    accuracy, history = alexnet["train"](8)
+    assert history.epochs[-1] < 0.7 * history.losses[0]
     assert accuracy > 0.7
 
 
@@ -180,46 +177,40 @@ def test_reduced_alexnet_gradient_and_training():
 @pytest.mark.parametrize("name", ["grouped", "single"])
 def test_alexnet_trains_one_step(name):
     alexnet = example("alexnet")
-    count, value, grads, _ = alexnet["full_step"](name)
+    params, state, value, _ = alexnet["full_step"](name)
     shapes, _ = alexnet["shapes"](alexnet["NETS"][name])
-    assert count == sum(g.size for g in grads.params.values())
-    assert {n: g.shape for n, g in grads.params.items()} == shapes
+    assert {n: p.shape for n, p in params.items()} == shapes
     assert np.isfinite(value)
-    assert all(np.isfinite(g).all() and np.any(g) for g in grads.params.values())
+    assert state["count"] == 1
+    velocity = state["velocity"]
+    assert all(np.isfinite(p).all() for p in params.values())
+    assert all(np.isfinite(v).all() and np.any(v) for v in velocity.values())
 
 
 # -- the Neural Turing Machine ---------------------------------------------------------------------
 
 
-def small_machine(ntm, length=3):
-    sizes = ntm["shapes"](bits=4, rows=8, width=6, hidden=10)
-    rng = np.random.default_rng(3)
-    tape, answer = ntm["sequences"](rng, length, 5, 4)
-    return sizes, ntm["start"](rng, sizes), tape, answer
+SMALL = {"bits": 4, "rows": 8, "width": 6, "hidden": 10}
+
+
+def small_machine(ntm, dtype):
+    graph = ntm["graph"](3, dtype=dtype, **SMALL)
+    params = graphc.init_params(graph, seed=3)
+    tape, answer = ntm["sequences"](np.random.default_rng(3), 3, 5, 4)
+    return graphc.compile(graph, of="loss"), params, tape, answer
 
 
 def test_ntm_gradient_in_random_directions():
-    ntm = example("neural_turing_machine")
-    sizes, params, tape, answer = small_machine(ntm)
-    types = {n: graphc.param(f"f64[{', '.join(map(str, s))}]") for n, s in sizes.items()}
-    graph = graphc.trace(
-        lambda tape, answer, params: ntm["machine"](tape, answer, params, 3),
-        "f64[8, batch, 6]",
-        "f64[3, batch, 4]",
-        types,
-    )
-    step = graphc.compile(graph, of="loss")
+    step, params, tape, answer = small_machine(example("neural_turing_machine"), "f64")
     rng = np.random.default_rng(4)
-    args = (tape.astype(np.float64), answer.astype(np.float64))
     for _ in range(3):
-        numerical, analytic = along(step, args, f64(params), rng, 1e-5)
+        numerical, analytic = along(step, (tape, answer), params, rng, 1e-5)
         assert numerical == pytest.approx(analytic, rel=1e-6)
 
 
 def test_ntm_weightings_are_distributions():
-    ntm = example("neural_turing_machine")
-    sizes, params, tape, answer = small_machine(ntm)
-    weights = ntm["compiled"](3, sizes)(tape, answer, params)["weights"]
+    step, params, tape, answer = small_machine(example("neural_turing_machine"), "f32")
+    weights = step(tape, answer, params)["weights"]
     assert weights.shape == (8, 2, 5, 8)
     assert weights.dtype == np.float32
     assert weights.min() >= 0
@@ -241,10 +232,42 @@ def test_ntm_shift_turns_the_rows():
         np.testing.assert_allclose(found, np.roll(before, by, axis=1), atol=1e-5)
 
 
-def test_ntm_learns():
+def test_ntm_learns_and_shows_its_heads(capsys):
     ntm = example("neural_turing_machine")
-    _, curve = ntm["train"](400, 1, ntm["shapes"](bits=4, rows=8, width=6, hidden=24), rate=1e-2)
+    params, curve = ntm["train"](400, 1, rate=1e-2, **{**SMALL, "hidden": 24})
     first, last = np.mean(curve[:20], axis=0), np.mean(curve[-20:], axis=0)
     assert first[0] == pytest.approx(np.log(2), rel=0.1)
     assert last[0] < 0.3 * first[0]
     assert last[1] < 0.1
+    bits, found, weights = ntm["copy"](params, 1)
+    np.testing.assert_array_equal(found > 0.5, bits > 0.5)
+    assert weights.shape == (4, 2, 8)
+
+
+def test_ntm_heads_in_characters():
+    """A head that writes to row 2 and then to row 3, and one that reads them afterwards."""
+    ntm = example("neural_turing_machine")
+    weights = np.zeros((4, 2, 5))
+    weights[0, 0, 2] = weights[1, 0, 3] = weights[2, 1, 2] = 1
+    weights[3, 1, 3] = 0.5
+    lines = ntm["text_of_heads"](weights).splitlines()
+    assert lines == [
+        " row  writes at  reads at",
+        "   2  @            @",
+        "   3   @            =",
+    ]
+
+
+def test_ntm_quick(capsys):
+    wrong = example("neural_turing_machine")["main"](["--quick"])
+    shown = capsys.readouterr().out
+    assert f"after 200 steps: {wrong:.2%} of the bits wrong" in shown
+    assert " row  writes at  reads at" in shown
+
+
+@pytest.mark.long
+def test_ntm_copies_up_to_ten():
+    params, curve = example("neural_turing_machine")["train"](10000, 10)
+    assert curve[-100:, 1].mean() < 0.01
+    bits, found, _ = example("neural_turing_machine")["copy"](params, 10)
+    np.testing.assert_array_equal(found > 0.5, bits > 0.5)
