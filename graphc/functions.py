@@ -42,7 +42,7 @@ from graphc.matrices import siblings
 from graphc.notes import notes
 from graphc.ops.kinds import Einstein, LinAlgParams, Primitive, PrimitiveCall
 from graphc.order import reachable
-from graphc.rewrite import simplify, stabilise
+from graphc.rewrite import settle, stabilise
 from graphc.sizing import bare_names, bound_names, constraints, names_in, rules_of
 from graphc.verify import debugging, verify
 
@@ -144,7 +144,7 @@ def _settled(
         *graph.arguments,
         *((node.name, Container("leaf", leaf=node.name)) for node in extra),
     ]
-    found = simplify(ir.Graph(graph.name, inputs, outputs, order, arguments), final=True)
+    found = settle(ir.Graph(graph.name, inputs, outputs, order, arguments))
     _check(found)
     return found
 

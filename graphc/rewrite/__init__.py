@@ -2,8 +2,10 @@
 
 stabilise    before differentiation: naive compositions become stable ops; it defines the model
 simplify     after it: the passes below, to a fixed point; results are kept to rounding
+settle       before lowering: simplified for good, and the steps of loops computed at once
 
 fold_constants, common_subexpressions, simplify_identities, dead_code      one at a time
+stack_products, stack_sums                                                 of unrolled loops
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from graphc.rewrite.dce import dead_code
 from graphc.rewrite.fold import fold, fold_constants
 from graphc.rewrite.identities import identity, itself, simplify_identities
 from graphc.rewrite.stabilise import Applied, stabilise, stabilise_log
+from graphc.rewrite.stacking import stack_products, stack_sums
 from graphc.rewrite.walk import Step, rebuild
 
 __all__ = [
@@ -22,10 +25,13 @@ __all__ = [
     "common_subexpressions",
     "dead_code",
     "fold_constants",
+    "settle",
     "simplify",
     "simplify_identities",
     "stabilise",
     "stabilise_log",
+    "stack_products",
+    "stack_sums",
 ]
 
 ROUNDS = 4
@@ -51,6 +57,14 @@ def simplify(graph: Graph, final: bool = False) -> Graph:
         if graph is before:
             break
     return graph
+
+
+def settle(graph: Graph) -> Graph:
+    """The graph as it is lowered: no differentiation follows, and what a loop computes step by step
+    but need not is computed for all steps at once."""
+    graph = simplify(graph, final=True)
+    stacked = stack_sums(stack_products(graph))
+    return graph if stacked is graph else simplify(stacked, final=True)
 
 
 def _one_round(final: bool) -> Step:
