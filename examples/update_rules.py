@@ -50,12 +50,13 @@ def compare(epochs):
 
 
 def draw(histories, path):
-    """One picture of all losses, on a logarithmic axis."""
+    """One picture of all losses, on a logarithmic axis; returns the axes."""
     axes = None
     for name, history in histories.items():
         axes = history.plot(axes=axes, label=name, linewidth=1)
     axes.set_yscale("log")
     axes.figure.savefig(path)
+    return axes
 
 
 def main(arguments=None):
