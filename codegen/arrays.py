@@ -183,7 +183,7 @@ def strided(printer: Printer, step: Look, kind: Window, strides: str) -> str:
         terms = []
         for axis, coefficient in enumerate(steps):
             if coefficient:
-                times = "" if coefficient == 1 else f"{coefficient} * "
+                times = {1: "", -1: "-"}.get(coefficient, f"{coefficient} * ")
                 terms.append(f"{times}{strides}[{axis}]")
         moves.append(" + ".join(terms) or "0")
     starts = [":" if start == 0 else f"{printer.size(start)}:" for start in kind.starts]

@@ -85,29 +85,29 @@ def _strips(
 def write_sweep(emitter: Emitter, step: Sweep) -> None:
     """A loop over images: the windows into columns, then a product of matrices."""
     plan, printer, out = emitter.plan, emitter.printer, step.out
-    name = plan.names[out.index]
-    windows, other = (printer.operand(operand, ATOM) for operand in step.operands)
+    name, size = plan.names[out.index], printer.size
+    windows, matrix = (printer.operand(operand, ATOM) for operand in step.operands)
     columns, image = plan.scope.fresh("columns"), emitter.counter("image")
+    emitter.assign(step, name, filled(printer, out, 0, empty=not step.summing))
     dtype = "" if out.dtype == "f64" else f", {dtype_text(out.dtype)}"
-    start = filled(printer, out, 0, empty=not step.summing)
-    emitter.assign(step, name, start)
     buffer = f"np.empty({shape_text(printer, step.columns)}{dtype})"
     emitter.sources.append(Assign(columns, buffer, tag=step.tag))
+    flat = columns
+    if step.flat != step.columns:
+        flat = plan.scope.fresh(f"{columns}_flat")
+        text = f"{columns}.reshape({', '.join(map(size, step.flat))})"
+        emitter.sources.append(Assign(flat, text, tag=step.tag))
     view = f"{windows}[{image}].transpose({', '.join(map(str, step.axes))})"
-    flat, matrix, product = (
-        shape_text(printer, shape)[1:-1] for shape in (step.flat, step.other, step.product)
-    )
-    right = f"{columns}.reshape({flat})"
     body: list[Source] = [Do(f"np.copyto({columns}, {view})", step.tag)]
     if step.summing:
-        turned = f"{right}.T" if len(step.flat) == 2 else f"{right}.transpose(0, 2, 1)"
-        whole = shape_text(printer, out.shape)[1:-1]
-        value = f"({other}[{image}].reshape({matrix}) @ {turned}).reshape({whole})"
-        body.append(Assign(name, value, "+=", tag=step.tag))
+        turned = ".T" if len(step.flat) == 2 else ".swapaxes(-1, -2)"
+        body.append(Assign(name, f"{flat} @ {matrix}[{image}]{turned}", "+=", tag=step.tag))
     else:
-        target = f"out={name}[{image}].reshape({product})"
-        text = f"np.matmul({other}.reshape({matrix}), {right}, {target})"
+        where = f"{name}[{image}]"
+        if step.product != out.shape[1:]:
+            where = f"{where}.reshape({', '.join(map(size, step.product))})"
+        text = f"np.matmul({matrix}, {flat}, out={where})"
         body.append(Do(text, step.tag))
     assert isinstance(step.operands[0], Value)
-    count = printer.size(step.operands[0].shape[0])
+    count = size(step.operands[0].shape[0])
     emitter.sources.append(Block(f"for {image} in range({count}):", body, step.tag))

@@ -13,6 +13,7 @@ from codegen.expr import FUNCTIONS, Extent, Number
 from codegen.infer import promote
 from codegen.plan.axes import transpose
 from codegen.plan.matmul import matmul, split_order
+from codegen.plan.pulls import pulled
 from codegen.plan.shapes import broadcast, full
 from codegen.plan.steps import (
     Apply,
@@ -28,7 +29,7 @@ from codegen.plan.steps import (
 )
 from codegen.plan.sweeps import sweep
 from codegen.plan.windows import Extents, Factor, read, target, write
-from codegen.program import Broadcast, Contract, Options
+from codegen.program import Affine, Broadcast, Contract, Options
 from codegen.types import substitute
 
 # The size that the cost of a pair assumes for a named size of which nothing is known.
@@ -38,28 +39,38 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 def contract(sheet: Sheet, statement: Contract, args: list[Value], options: Options) -> Value:
     """The steps of a contraction; its result."""
-    extents = dict(statement.extents)
+    out, extents = statement.out, dict(statement.extents)
+    out_index, arg_index = statement.out_index, statement.arg_index
+    numbers = _numbers(extents, options)
     first_new = len(sheet.values)
+    plain = _plain(out_index)
+    if not plain:
+        pull = pulled(out_index, arg_index, out.type.shape, extents, numbers)
+        if pull is not None:
+            out_index, arg_index, extents, numbers = pull
+            plain = True
     factors = [
-        read(sheet, value, indices, extents)
-        for value, indices in zip(args, statement.arg_index, strict=True)
+        read(sheet, value, indices, extents) for value, indices in zip(args, arg_index, strict=True)
     ]
-    out = statement.out
-    bare = [index.index for index in statement.out_index]
-    plain = None not in bare and len(set(bare)) == len(bare)
     if plain:
-        names = tuple(str(name) for name in bare)
-        result = _multiply_all(sheet, factors, names, extents, out.type.dtype, options)
+        names = tuple(str(index.index) for index in out_index)
+        result = _multiply_all(sheet, factors, names, extents, out.type.dtype, numbers)
         if result.shape != out.type.shape:
             result = sheet.look(result, Broadcast(out.type.shape), out.type.shape)
     else:
-        to = target(statement.out_index, extents, dict(options.sizes))
-        result = _multiply_all(sheet, factors, to.names, extents, out.type.dtype, options)
-        result = write(sheet, result, statement.out_index, out.type.shape, extents, to)
+        to = target(out_index, extents, dict(options.sizes))
+        result = _multiply_all(sheet, factors, to.names, extents, out.type.dtype, numbers)
+        result = write(sheet, result, out_index, out.type.shape, extents, to)
     if result.index < first_new:
         result = sheet.look(result, Same(), result.shape)
     result.hint, result.keep = out.name, out.keep_name
     return result
+
+
+def _plain(indices: tuple[Affine, ...]) -> bool:
+    """Whether all are bare, and none repeats."""
+    bare = [index.index for index in indices]
+    return None not in bare and len(set(bare)) == len(bare)
 
 
 def _multiply_all(
@@ -68,10 +79,9 @@ def _multiply_all(
     names: tuple[str, ...],
     extents: Extents,
     dtype: str,
-    options: Options,
+    numbers: Mapping[str, int],
 ) -> Value:
     """The sum over all indices but `names` of the product of factors, with axes `names`."""
-    numbers = _numbers(extents, options)
     swept = sweep(sheet, factors, names, extents, numbers, dtype)
     if swept is not None:
         return swept

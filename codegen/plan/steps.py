@@ -298,13 +298,13 @@ class Offsets(Step):
 class Sweep(Step):
     """Matrix products with the windows of one image after another, which are copied into a buffer.
 
-    Operands: windows [images, ...] and the other factor. axes, columns: the order and the shape in
-    which an image's windows are copied; flat: the same as a matrix (or a stack, one a group).
-    summing False: out[image] = other @ flat; True: out += other[image] @ flat transposed. `other`
-    and `product` are the shapes, as matrices, of the other factor and of one product.
+    Operands: windows [images, ...] and a matrix, or a stack of matrices. axes, columns: the order
+    and the shape in which an image's windows are copied; flat: the same as a matrix (or a stack).
+    summing False: out[image] = matrix @ flat; True: out += flat @ matrix[image] transposed.
+    product: the shape of one product.
     """
 
-    __slots__ = ("axes", "columns", "flat", "other", "product", "summing")
+    __slots__ = ("axes", "columns", "flat", "product", "summing")
 
     def __init__(
         self,
@@ -315,7 +315,6 @@ class Sweep(Step):
         axes: tuple[int, ...],
         columns: Shape,
         flat: Shape,
-        other: Shape,
         product: Shape,
         summing: bool,
     ) -> None:
@@ -323,7 +322,6 @@ class Sweep(Step):
         self.axes = axes
         self.columns = columns
         self.flat = flat
-        self.other = other
         self.product = product
         self.summing = summing
 
@@ -350,13 +348,17 @@ class Invoke(Step):
 
 
 class Sheet:
-    """The steps of one function, being written; `note` and `tag` go to the steps to come."""
+    """The steps of one function, being written; `note` and `tag` go to the steps to come.
 
-    __slots__ = ("note", "steps", "tag", "values")
+    seen: what was read at affine indices, by the array, the indices and their extents.
+    """
+
+    __slots__ = ("note", "seen", "steps", "tag", "values")
 
     def __init__(self) -> None:
         self.values: list[Value] = []
         self.steps: list[Step] = []
+        self.seen: dict[object, object] = {}
         self.note = ""
         self.tag = ""
 

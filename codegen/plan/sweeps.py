@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codegen.plan.axes import sizes
+from codegen.plan.axes import sizes, transpose
 from codegen.plan.steps import Look, Sheet, Sweep, Value, Window
 from codegen.plan.windows import Extents, Factor
-from codegen.types import product
+from codegen.program import Reshape
+from codegen.types import Shape, product
 
-# Below so many elements in the columns of an image, one stack of products for all is faster.
+# Below so many elements in the columns of an image, one product for all images is faster.
 _LEAST = 1 << 14
 
 
@@ -42,35 +43,55 @@ def sweep(
     right = [name for name in inside if name in names and name not in lead]
     if not left or not right or not summed or set(inside) != {*lead, *summed, *right}:
         return None
-    if summing:
-        fits = list(other.names) == [image, *lead, *left, *summed]
-        fits = fits and list(names) == [*lead, *left, *right]
-        rows = [*lead, *right, *summed]
-    else:
-        fits = list(other.names) == [*lead, *left, *summed]
-        fits = fits and list(names) == [image, *lead, *left, *right]
-        rows = [*lead, *summed, *right]
-        count = 1
-        for name in rows:
-            count *= numbers[name]
-        fits = fits and count >= _LEAST
-    if not fits:
+    if summing is not (image in other.names) or not set(left) <= set(names):
         return None
     groups = sizes(lead, extents)
     height, depth, width = (product(sizes(group, extents)) for group in (left, summed, right))
+    if summing:
+        rows = [*lead, *right, *summed]
+        matrix = (extents[image], *groups, height, depth)
+        made: Shape = (*groups, width, height)
+        one = made
+        order = [*lead, *right, *left]
+    else:
+        rows = [*lead, *summed, *right]
+        matrix = (*groups, height, depth)
+        one = (*groups, height, width)
+        made = (extents[image], *groups, *sizes([*left, *right], extents))
+        order = [image, *lead, *left, *right]
+        count = 1
+        for name in rows:
+            count *= numbers[name]
+        if count < _LEAST:
+            return None
+    wanted = [image, *lead, *left, *summed] if summing else [*lead, *left, *summed]
+    operand = transpose(sheet, other.value, tuple(other.names.index(name) for name in wanted))
+    operand = _reshaped(sheet, operand, matrix)
+    flat = (*groups, width, depth) if summing else (*groups, depth, width)
     step = Sweep(
-        sheet.value(dtype, tuple(extents[name] for name in names)),
-        (view.value, other.value),
+        sheet.value(dtype, made),
+        (view.value, operand),
         sheet.note,
         sheet.tag,
         axes=tuple(inside.index(name) for name in rows),
         columns=sizes(rows, extents),
-        flat=(*groups, width, depth) if summing else (*groups, depth, width),
-        other=(*groups, height, depth),
-        product=(*groups, height, width),
+        flat=flat,
+        product=one,
         summing=summing,
     )
-    return sheet.add(step)
+    result = sheet.add(step)
+    if summing:
+        # As a matrix it is turned at once, not axis by axis.
+        shape = (*groups, height, width)
+        axes = (*range(len(groups)), len(groups) + 1, len(groups))
+        result, order = transpose(sheet, result, axes), [*lead, *left, *right]
+        assert result.shape == shape
+    result = _reshaped(sheet, result, sizes(order, extents))
+    return transpose(sheet, result, tuple(order.index(name) for name in names))
+
+
+def _reshaped(sheet: Sheet, value: Value, shape: Shape) -> Value:
+    return value if value.shape == shape else sheet.look(value, Reshape(shape), shape)
 
 
 def _is_window(value: Value) -> bool:

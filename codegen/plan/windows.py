@@ -67,6 +67,16 @@ def _interior(margins: list[tuple[Size, Size]], shape: Shape) -> tuple[tuple[Spa
 
 def read(sheet: Sheet, value: Value, indices: tuple[Affine, ...], extents: Extents) -> Factor:
     """The value as an array with one axis a name; zero where an index would read outside it."""
+    sizes = tuple(extents[name] for index in indices for name, _ in index.terms)
+    key = (value, indices, sizes)
+    known = sheet.seen.get(key)
+    if known is None:
+        known = sheet.seen[key] = _read(sheet, value, indices, extents)
+    assert isinstance(known, Factor)
+    return known
+
+
+def _read(sheet: Sheet, value: Value, indices: tuple[Affine, ...], extents: Extents) -> Factor:
     margins = [_margins(i, n, extents) for i, n in zip(indices, value.shape, strict=True)]
     if any(margin != (0, 0) for margin in margins):
         region, padded = _interior(margins, value.shape)
