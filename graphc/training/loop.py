@@ -174,6 +174,7 @@ class _Loop:
 
     def ended(self, moment: _Moment, epoch: int, steps: int) -> tuple[_Moment, bool]:
         """The bookkeeping after an epoch."""
+        self.count = steps  # what an iterable's first epoch had, the bar expects of the next one
         found = None
         if self.validation is not None:
             found = self.step.scalar(self.step.evaluate(moment.params, self.validation))

@@ -32,7 +32,7 @@ class Progress:
         self._last = now
         bar = f"{done} steps"
         if count:
-            filled = self.width * done // count
+            filled = min(self.width * done // count, self.width)
             bar = f"[{'#' * filled}{'.' * (self.width - filled)}]"
         self.stream.write(f"\repoch {epoch + 1}/{self.epochs} {bar} loss {loss:.4g} \033[K")
         self.stream.flush()

@@ -51,15 +51,20 @@ def load_params(path: str | os.PathLike[str], like: Any = None) -> Any:
 
     like: parameters of the structure, shapes and dtypes that are expected; it is checked, and what
         is returned has its named tuple classes.
-    Raises GraphValueError where the file does not fit `like`, or is not one of these files.
+    Raises GraphValueError where the file does not fit `like`, or is not one of these files, and
+    OSError where it cannot be opened.
     """
     source = os.fspath(path)
-    if _format(source) == "npz":
-        text, arrays = _read_npz(source)
-    else:
-        with _safetensors().safe_open(source, "numpy") as file:
-            text = (file.metadata() or {}).get(_STRUCTURE)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    read = _read_npz if _format(source) == "npz" else _read_safetensors
+    try:
+        text, arrays = read(source)
+    except (OSError, GraphError):
+        raise
+    except Exception as error:  # each library has its own for a damaged file
+        line = str(error).partition("\n")[0]
+        raise GraphValueError(
+            located(f"{source} is no file of parameters, or damaged: {line}")
+        ) from None
     try:
         container = _flat(arrays) if text is None else _container(json.loads(text), ())
         found = {name: arrays[name] for name in leaves(container)}
@@ -120,10 +125,17 @@ def _format(path: str) -> str:
 
 
 def _read_npz(source: str) -> tuple[str | None, dict[str, Any]]:
-    with np.load(source, allow_pickle=False) as file:
+    # (NumPy does not close a file that it finds damaged.)
+    with open(source, "rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = dict(file)
     text = arrays.pop(_STRUCTURE, None)
     return (None if text is None else str(text)), arrays
+
+
+def _read_safetensors(source: str) -> tuple[str | None, dict[str, Any]]:
+    with _safetensors().safe_open(source, "numpy") as file:
+        text = (file.metadata() or {}).get(_STRUCTURE)
+        return text, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _safetensors() -> Any:
@@ -132,7 +144,10 @@ def _safetensors() -> Any:
         import safetensors.numpy
     except ImportError:
         raise GraphError(
-            located(".safetensors files need the package safetensors: pip install safetensors")
+            located(
+                ".safetensors files need the package safetensors: "
+                "pip install 'graphc[safetensors]'; .npz files need nothing"
+            )
         ) from None
 
     class Both:

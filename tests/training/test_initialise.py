@@ -3,13 +3,13 @@
 import json
 import math
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import graphc
 
@@ -138,17 +138,30 @@ def check_same(found):
     assert found["empty"].shape == (0, 3)
 
 
-def test_npz_keeps_structure_shapes_and_dtypes(tmp_path):
-    path = tmp_path / "p.npz"
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_files_keep_structure_shapes_and_dtypes(tmp_path, ending):
+    path = tmp_path / f"p.{ending}"
     graphc.save_params(path, PARAMS)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["p.npz"]
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     found = graphc.load_params(path)
     assert list(found["layers"][0]) == ["W", "b"], "a named tuple comes back as a dict"
     typed = graphc.load_params(path, like=PARAMS)
     assert isinstance(typed["layers"][0], Layer)
     check_same(typed)
-    with np.load(path, allow_pickle=False) as plain:
-        assert "layers.0.W" in plain.files
+    found["layers"][0]["W"][0] = 7  # fresh and writable
+    check_same(graphc.load_params(path, like=PARAMS))
+
+
+def test_other_programs_read_the_files(tmp_path):
+    graphc.save_params(tmp_path / "p.npz", PARAMS)
+    with np.load(tmp_path / "p.npz", allow_pickle=False) as plain:
+        np.testing.assert_array_equal(plain["layers.0.W"], np.eye(2))
+    graphc.save_params(
+        tmp_path / "p.safetensors", {"W": np.arange(6.0).reshape(2, 3).T, "c": [1.5]}
+    )
+    plain = safetensors.numpy.load_file(tmp_path / "p.safetensors")
+    np.testing.assert_array_equal(plain["W"], [[0, 3], [1, 4], [2, 5]])
+    assert plain["c.0"] == 1.5
 
 
 def test_a_file_that_does_not_fit_is_refused(tmp_path):
@@ -163,7 +176,22 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path):
 def test_nothing_is_unpickled(tmp_path):
     path = tmp_path / "p.npz"
     np.savez(path, W=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(graphc.GraphValueError, match="allow_pickle"):
+        graphc.load_params(path)
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_a_damaged_file_is_refused_in_one_line(tmp_path, ending):
+    path = tmp_path / f"p.{ending}"
+    graphc.save_params(path, PARAMS)
+    whole = path.read_bytes()
+    for part in (b"", b"no such format", whole[: len(whole) // 2]):
+        path.write_bytes(part)
+        with pytest.raises(graphc.GraphValueError, match="is no file of parameters") as raised:
+            graphc.load_params(path)
+        assert "\n" not in str(raised.value)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
         graphc.load_params(path)
 
 
@@ -178,6 +206,8 @@ def test_a_structure_that_was_edited_is_refused(tmp_path):
 def test_a_file_of_another_program_is_a_dict(tmp_path):
     np.savez(tmp_path / "p.npz", a=np.ones(2), b=np.ones(1))
     assert list(graphc.load_params(tmp_path / "p.npz")) == ["a", "b"]
+    safetensors.numpy.save_file({"a": np.ones(2), "b": np.ones(1)}, tmp_path / "p.safetensors")
+    assert list(graphc.load_params(tmp_path / "p.safetensors")) == ["a", "b"]
 
 
 def test_what_is_no_array_and_no_ending(tmp_path):
@@ -190,44 +220,8 @@ def test_what_is_no_array_and_no_ending(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_safetensors_by_its_library_or_a_helpful_error(tmp_path):
-    """Against the two functions of the library that are used, and without it."""
-    code = """
-import sys, types, pickle, numpy as np
-library, numpy_part = types.ModuleType("safetensors"), types.ModuleType("safetensors.numpy")
-def save_file(tensors, path, metadata):
-    assert all(type(a) is np.ndarray for a in tensors.values())
-    pickle.dump((tensors, metadata), open(path, "wb"))
-class safe_open:
-    def __init__(self, path, framework):
-        assert framework == "numpy"
-        self.tensors, self.text = pickle.load(open(path, "rb"))
-    def __enter__(self): return self
-    def __exit__(self, *_): pass
-    def metadata(self): return self.text
-    def keys(self): return self.tensors.keys()
-    def get_tensor(self, name): return self.tensors[name]
-numpy_part.save_file, library.safe_open, library.numpy = save_file, safe_open, numpy_part
-import graphc
-sys.modules["safetensors"] = None
-try:
-    graphc.save_params("p.safetensors", {"W": np.ones(2)})
-except graphc.GraphError as error:
-    print(error)
-sys.modules["safetensors"], sys.modules["safetensors.numpy"] = library, numpy_part
-graphc.save_params("p.safetensors", {"W": np.ones((2, 3)).T, "c": [1.5]})
-found = graphc.load_params("p.safetensors")
-print(found["W"].shape, found["c"])
-"""
-    root = str(Path(graphc.__file__).parents[1])
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": root, "PATH": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert "need the package safetensors: pip install safetensors" in lines[0]
-    assert lines[1] == "(3, 2) [np.float64(1.5)]"
+def test_safetensors_without_its_library_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(graphc.GraphError, match=r"pip install 'graphc\[safetensors\]'; \.npz"):
+        graphc.save_params(tmp_path / "p.safetensors", {"W": np.ones(2)})
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """The loop: batches, history, early stopping, checkpoints that resume bit for bit, Ctrl-C."""
 
 import runpy
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -102,13 +103,13 @@ def test_a_callback_stops():
 
 @pytest.mark.parametrize("donate", [False, True])
 @pytest.mark.parametrize("make", [net, nested])
-@pytest.mark.parametrize("steps", [3, 4, 6])
-def test_a_checkpoint_resumes_bit_for_bit(tmp_path, make, donate, steps):
+@pytest.mark.parametrize(("steps", "ending"), [(3, "npz"), (4, "npz"), (6, "safetensors")])
+def test_a_checkpoint_resumes_bit_for_bit(tmp_path, make, donate, steps, ending):
     step = graphc.train_step(make(), optimizers.Adam(0.02), donate=donate)
     start = step.init_params(0)
     options = {"batch_size": 32, "epochs": 4, "seed": 2, "validation": (X, Y), "patience": 4}
     whole = graphc.fit(step, start, (X, Y), **options)
-    path = tmp_path / "training.npz"
+    path = tmp_path / f"training.{ending}"
 
     class Crash(Exception):
         pass
@@ -184,6 +185,43 @@ def test_the_progress_bar_is_for_terminals(capsys):
     shown = capsys.readouterr().err
     assert "\repoch 1/1 [##############################] loss " in shown
     assert shown.endswith("\r\033[K")
+
+
+def test_the_progress_bar_learns_how_many_batches_an_iterable_has(capsys):
+    step = adam()
+    batches = [(X[:50], Y[:50]), (X[50:], Y[50:])]
+    more = [batches, [*batches, *batches]]
+    options = {"epochs": 2, "progress": True}
+    graphc.fit(step, step.init_params(0), lambda epoch: more[epoch], **options)
+    first, second = capsys.readouterr().err.split("\repoch 2/2 ", maxsplit=1)
+    assert "\repoch 1/2 1 steps loss " in first
+    assert f"[{'#' * 30}] loss " in second
+    assert "#" * 31 not in second
+
+
+def test_a_signal_in_the_middle_of_a_step_leaves_what_resumes(tmp_path):
+    """Ctrl-C while the parameters are being overwritten: the checkpoint before it stands."""
+    step = adam(donate=True)
+    start = step.init_params(0)
+    path = tmp_path / "training.npz"
+    options = {"batch_size": 32, "epochs": 3, "checkpoint": path, "every": 1}
+    compiled, calls = step.compiled.value, []
+
+    def value(params, state, batch):
+        calls.append(None)
+        if len(calls) == 7:
+            params["W1"][:] = np.nan
+            signal.raise_signal(signal.SIGINT)
+        return compiled(params, state, batch)
+
+    step.compiled.value = value
+    with pytest.raises(KeyboardInterrupt):
+        graphc.fit(step, start, (X, Y), **options)
+    step.compiled.value = compiled
+    resumed = graphc.fit(step, start, (X, Y), **options)
+    whole = graphc.fit(step, start, (X, Y), **{**options, "checkpoint": None})
+    same(resumed.params, whole.params)
+    np.testing.assert_array_equal(resumed.history.losses, whole.history.losses)
 
 
 def test_history_as_text():
