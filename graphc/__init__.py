@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from graphc.nn import (
         arange,
         at,
+        clip,
         constant,
         cross_entropy,
         elu,
@@ -151,6 +152,7 @@ _HOMES = {
     "betaln": "graphc.special",
     "check_grads": "graphc.inspect.check",
     "circular_convolution": "graphc.convolution",
+    "clip": "graphc.nn",
     "compile": "graphc.compiled",
     "constant": "graphc.nn",
     "contraction": "graphc.custom",
@@ -270,6 +272,7 @@ __all__ = [
     "betaln",
     "check_grads",
     "circular_convolution",
+    "clip",
     "compile",
     "constant",
     "contraction",

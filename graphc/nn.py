@@ -121,6 +121,26 @@ def xlogy(x: Any, y: Any) -> Any:
     return apply_op(TABLE["xlogy"], x, y)
 
 
+def clip(x: Any, lo: Any, hi: Any, edge: int = 0) -> Any:
+    """x, at least lo and at most hi, as np.clip; its gradient where x is lo or hi is `edge`.
+
+    edge: 0, the element of least norm there; or 1, which leaves x at a bound free to move away from
+        it, as descent within a box wants; the bounds have a gradient where x is beyond them.
+    """
+    if isinstance(edge, bool) or edge not in (0, 1):
+        raise GraphValueError(located(f"clip: the gradient at an edge is 0 or 1, got {edge!r}"))
+    if edge == 0:
+        return apply_op(TABLE["clip"], x, lo, hi)
+
+    def within(x: Node, lo: Node, hi: Node) -> Node:
+        clipped = nodes.elementwise("clip", x, lo, hi)
+        # x itself wherever it lies within the bounds, edges included.
+        same = nodes.elementwise("equal", x, clipped)
+        return nodes.elementwise("where", same, x, clipped)
+
+    return apply(within, x, lo, hi)
+
+
 def stop_gradient(x: Any) -> Any:
     """x itself, held constant by differentiation."""
     return apply_op(TABLE["stop_gradient"], x)
@@ -342,6 +362,7 @@ def _symbolic(x: Any, value: Any, key: Any) -> bool:
 __all__ = [
     "arange",
     "at",
+    "clip",
     "constant",
     "cross_entropy",
     "elu",

@@ -22,7 +22,11 @@ from graphc.types import DTYPES, Size, size_text, substitute
 REDUCTIONS: Mapping[str, Callable[..., Any]] = {
     name: getattr(np, name)
     for name in ("max", "min", "prod", "any", "all", "count_nonzero", "cumsum", "cumprod")
-} | {"argsort": lambda x, axis: np.argsort(x.real, axis=axis, kind="stable")}
+} | {
+    "argsort": lambda x, axis: np.argsort(x.real, axis=axis, kind="stable"),
+    "cummax": np.maximum.accumulate,
+    "cummin": np.minimum.accumulate,
+}
 
 
 def known(size: Size, sizes: Mapping[str, Size]) -> int:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from graphc import nodes
 from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.ir import Node
 from graphc.nn import apply, apply_op
 from graphc.ops.elementwise import TABLE
-from graphc.ops.kinds import Elementwise
+from graphc.ops.kinds import ConstantParams, Elementwise
 
 
 def _public(name: str, op: str = "") -> Callable[..., Any]:
@@ -66,8 +68,31 @@ hard_swish = _public("hard_swish")
 
 
 def beta(a: Any, b: Any) -> Any:
-    """gamma(a) gamma(b) / gamma(a + b) for positive a and b, as the exponential of `betaln`."""
-    return apply(lambda x, y: nodes.elementwise("exp", nodes.elementwise("betaln", x, y)), a, b)
+    """gamma(a) gamma(b) / gamma(a + b), as exp(betaln(a, b)) with the sign of the gammas.
+
+    At a pole of gamma (a or b is 0, -1, -2, ...) neither the infinity's sign nor a derivative is
+    defined; where a + b is one, the value is 0 and the derivative NaN.
+    """
+    return apply(_beta, a, b)
+
+
+def _beta(a: Node, b: Node) -> Node:
+    size = nodes.elementwise("exp", nodes.elementwise("betaln", a, b))
+    for x in (a, b, nodes.add(a, b)):
+        sign = _gamma_sign(nodes.cast(x, size.type.dtype))
+        size = size if sign is None else nodes.multiply(size, sign)
+    return size
+
+
+def _gamma_sign(x: Node) -> Node | None:
+    """The sign of gamma(x): below 0 it changes from one integer to the next. None for 1."""
+    if isinstance(x.params, ConstantParams) and np.all(x.params.value > 0):
+        return None
+    number = partial(nodes.constant, dtype=x.type.dtype)
+    odd = nodes.elementwise("remainder", nodes.elementwise("floor", x), number(2))
+    below = nodes.elementwise("subtract", number(1), nodes.multiply(number(2), odd))
+    negative = nodes.elementwise("less", x, number(0))
+    return nodes.elementwise("where", negative, below, number(1))
 
 
 def polygamma(n: int, x: Any) -> Any:

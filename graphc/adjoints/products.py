@@ -7,10 +7,10 @@ derivative is as exact as the first.
 from __future__ import annotations
 
 from graphc import nodes
-from graphc.adjoints.rule import flip
+from graphc.adjoints.rule import flip, shifted
 from graphc.ir import Node
 from graphc.ops.kinds import Axes
-from graphc.types import Size, array_type
+from graphc.types import array_type
 
 
 def product(node: Node, d: Node, params: Axes) -> Node:
@@ -45,7 +45,7 @@ def running_product(node: Node, d: Node, axis: int) -> Node:
     if length == 0:
         return d
     before = _exclusive(x, axis)
-    factor = _shifted(x, axis, 1, 0.0)  # x[j+1]; nothing follows the last element
+    factor = shifted(x, axis, 1, 0.0)  # x[j+1]; nothing follows the last element
     tail = _doubling(factor, d, axis, length) if isinstance(length, int) else _squared(x, d, axis)
     return nodes.multiply(before, tail)
 
@@ -58,9 +58,9 @@ def _doubling(factor: Node, d: Node, axis: int, length: int) -> Node:
     """
     total, reach = d, 1
     while reach < length:
-        total = nodes.add(total, nodes.multiply(factor, _shifted(total, axis, reach, 0.0)))
+        total = nodes.add(total, nodes.multiply(factor, shifted(total, axis, reach, 0.0)))
         if 2 * reach < length:
-            factor = nodes.multiply(factor, _shifted(factor, axis, reach, 0.0))
+            factor = nodes.multiply(factor, shifted(factor, axis, reach, 0.0))
         reach *= 2
     return total
 
@@ -89,18 +89,4 @@ def _squared(x: Node, d: Node, axis: int) -> Node:
 
 def _exclusive(x: Node, axis: int) -> Node:
     """Running products of the elements before each one; 1 for the first."""
-    return nodes.reduction("cumprod", _shifted(x, axis, -1, 1.0), (axis,))
-
-
-def _shifted(x: Node, axis: int, by: int, fill: float) -> Node:
-    """The element `by` places further on at each position, `fill` beyond the ends."""
-    shape = x.type.shape
-    length = shape[axis]
-    if isinstance(length, int) and abs(by) >= length:
-        return nodes.full(x.type, fill)
-    rest: Size = length - abs(by)
-    starts = tuple(max(by, 0) if k == axis else 0 for k in range(len(shape)))
-    sizes = (*shape[:axis], rest, *shape[axis + 1 :])
-    widths: list[tuple[Size, Size]] = [(0, 0)] * len(shape)
-    widths[axis] = (max(-by, 0), max(by, 0))
-    return nodes.pad(nodes.slice_(x, starts, sizes, (1,) * len(shape)), widths, fill)
+    return nodes.reduction("cumprod", shifted(x, axis, -1, 1.0), (axis,))

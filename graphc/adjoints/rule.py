@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from graphc import nodes
 from graphc.ir import Node
 from graphc.ops.kinds import Axes
-from graphc.types import Shape
+from graphc.types import Shape, Size
 
 # A rule is given a node, its cotangent, the nodes that need one, and whether a zero cotangent
 # absorbs an infinite partial; it yields what each operand's cotangent gains.
@@ -41,3 +41,17 @@ def flip(x: Node, axis: int) -> Node:
     starts = tuple(size - 1 if k == axis else 0 for k, size in enumerate(shape))
     steps = tuple(-1 if k == axis else 1 for k in range(len(shape)))
     return nodes.slice_(x, starts, shape, steps)
+
+
+def shifted(x: Node, axis: int, by: int, fill: float) -> Node:
+    """The element `by` places further on at each position, `fill` beyond the ends."""
+    shape = x.type.shape
+    length = shape[axis]
+    if isinstance(length, int) and abs(by) >= length:
+        return nodes.full(x.type, fill)
+    rest: Size = length - abs(by)
+    starts = tuple(max(by, 0) if k == axis else 0 for k in range(len(shape)))
+    sizes = (*shape[:axis], rest, *shape[axis + 1 :])
+    widths: list[tuple[Size, Size]] = [(0, 0)] * len(shape)
+    widths[axis] = (max(-by, 0), max(by, 0))
+    return nodes.pad(nodes.slice_(x, starts, sizes, (1,) * len(shape)), widths, fill)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from codegen.program import Broadcast, Diagonal, Reshape, Slice, Transpose
 from graphc import nodes
+from graphc.adjoints.extremes import extremum, extremum_so_far
 from graphc.adjoints.products import product, running_product
 from graphc.adjoints.rule import Contributions, flip, kept, unbroadcast
 from graphc.errors import GraphTypeError, located
 from graphc.ir import Node
-from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import (
     Axes,
     Concatenate,
@@ -33,28 +33,20 @@ def reduction(node: Node, d: Node, active: set[Node], absorb: bool) -> Contribut
         return
     match op.name:
         case "max" | "min":
-            yield x, _extremum(node, d, params)
+            yield x, extremum(node, d, params)
         case "prod":
             yield x, product(node, kept(node, d, params), params)
         case "cumsum":
             axis = params.axes[0]
             yield x, flip(nodes.reduction("cumsum", flip(d, axis), (axis,)), axis)
+        case "cummax" | "cummin":
+            yield x, extremum_so_far(node, d, params.axes[0])
         case "cumprod":
             yield x, running_product(node, d, params.axes[0])
         case _:
             raise GraphTypeError(
                 located(f"{op.name} of {nodes.describe(x)} has no derivative here")
             )
-
-
-def _extremum(node: Node, d: Node, params: Axes) -> Node:
-    """The minimum-norm element: the cotangent splits evenly among the elements that are extreme."""
-    x = node.inputs[0]
-    extreme = nodes.elementwise(TABLE["equal"], x, kept(node, node, params))
-    extreme = nodes.cast(extreme, x.type.dtype)
-    count = nodes.sum_(extreme, params.axes, keepdims=True)
-    share = nodes.elementwise(TABLE["divide"], kept(node, d, params), count)
-    return nodes.multiply(share, extreme)
 
 
 def layout(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from graphc import nodes
-from graphc.dispatch.options import dtype_of, floating, given, one_axis, part, refuse, typed
+from graphc.dispatch.options import dtype_of, floating, given, refuse, typed
 from graphc.dispatch.reductions import mean_of
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphValueError, located
@@ -180,40 +180,3 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
         c = nodes.elementwise("divide", c, nodes.expand_dims(spread, axis))
     one = nodes.constant(1, c.type.dtype)
     return nodes.elementwise("clip", c, nodes.elementwise("negative", one), one)
-
-
-@implements(np.linspace)
-def linspace(
-    start: Any,
-    stop: Any,
-    num: Any = 50,
-    endpoint: bool = True,
-    retstep: bool = False,
-    dtype: Any = None,
-    axis: int = 0,
-    *,
-    device: Any = None,
-) -> Any:
-    refuse("np.linspace", device=device)
-    count = int(num)
-    first, last = map(floating, lift_all((start, stop)))
-    shape = broadcast((first.type.shape, last.type.shape))
-    if shape is None or count < 1:
-        raise GraphValueError(
-            located(
-                f"np.linspace: {nodes.describe(first)} to {nodes.describe(last)} in {num} points"
-            )
-        )
-    distance = nodes.broadcast_to(nodes.elementwise("subtract", last, first), shape)
-    kind = distance.type.dtype
-    steps = count - 1 if endpoint else count
-    step = nodes.elementwise("divide", distance, nodes.constant(max(steps, 1), kind))
-    places = nodes.constant(np.arange(count).reshape(-1, *(1,) * len(shape)), kind)
-    points = nodes.add(nodes.multiply(places, step), first)
-    if endpoint and count > 1:
-        whole = nodes.broadcast_to(last, (1, *shape))
-        points = nodes.concatenate([part(points, 0, 0, count - 1), nodes.cast(whole, kind)], 0)
-    place = one_axis(axis, len(shape) + 1, "np.linspace")
-    order = (*range(1, place + 1), 0, *range(place + 1, len(shape) + 1))
-    points = typed(nodes.transpose(points, order), dtype)
-    return (points, step) if retstep else points

@@ -12,7 +12,7 @@ from graphc import nodes
 from graphc.dispatch.options import flat, flipped, floating, given, one_axis, part
 from graphc.dispatch.registry import implements
 from graphc.dispatch.sorting import places_in
-from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.errors import GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, lift, lift_all
 from graphc.ops.kinds import Contraction, Einstein
@@ -160,10 +160,6 @@ def interp(
 
     At a point itself the slope is that of the segment to its right.
     """
-    if period is not None:
-        raise GraphTypeError(
-            located("np.interp: `period=` is not supported; reduce x with np.remainder(x, period)")
-        )
     value, points, heights = (nodes.cast(node, "f64") for node in map(lift, (x, xp, fp)))
     if points.type.ndim != 1 or heights.type.ndim != 1:
         raise GraphValueError(located("np.interp: the points xp and their values fp are vectors"))
@@ -175,6 +171,9 @@ def interp(
                 "differ in size, or there are none"
             )
         )
+    if period is not None:
+        value, points, heights = _periodic(value, points, heights, period)
+        size, left, right = size + 2, None, None
     last = nodes.size(size - 1)
     one, zero = nodes.constant(1, "i64"), nodes.constant(0, "i64")
     place = nodes.elementwise("subtract", places_in(points, value, right=True), one)
@@ -202,6 +201,23 @@ def interp(
     else:
         beyond = nodes.elementwise("greater", value, high)
     return nodes.elementwise("where", beyond, ends[1], result)
+
+
+def _periodic(value: Node, points: Node, heights: Node, period: Any) -> tuple[Node, Node, Node]:
+    """All of them within one period, sorted, and one more point beyond each end."""
+    length = nodes.cast(lift(period), "f64")
+    if length.type.ndim or (not isinstance(period, Symbolic) and period == 0):
+        raise GraphValueError(located("np.interp: the period is a number, and not 0"))
+    length = nodes.elementwise("absolute", length)
+    value, points = (nodes.elementwise("remainder", node, length) for node in (value, points))
+    order = nodes.reduction("argsort", points, (0,))
+    points, heights = (nodes.gather(x, (order,), (True,), True) for x in (points, heights))
+    end = points.type.shape[0] - 1
+    before = nodes.elementwise("subtract", part(points, 0, end, 1), length)
+    after = nodes.add(part(points, 0, 0, 1), length)
+    points = nodes.concatenate([before, points, after], 0)
+    heights = nodes.concatenate([part(heights, 0, end, 1), heights, part(heights, 0, 0, 1)], 0)
+    return value, points, heights
 
 
 # -- convolution -----------------------------------------------------------------------------------

@@ -83,6 +83,11 @@ def real(val: Any) -> Node:
     return lift(val)
 
 
+@implements(np.i0)
+def i0(x: Any) -> Node:
+    return nodes.elementwise("i0", lift(x))
+
+
 @implements(np.sinc)
 def sinc(x: Any) -> Node:
     """sin(pi x) / (pi x), 1 at 0; the quotient is taken away from 0, so that 0 leaks no NaN."""

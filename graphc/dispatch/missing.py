@@ -20,6 +20,7 @@ from graphc.dispatch.reductions import (
     mean_of,
     position_of,
     root,
+    started,
     variance,
 )
 from graphc.dispatch.registry import implements
@@ -130,7 +131,7 @@ _spread("nanvar", lambda square: square, np.nanvar)
 _spread("nanstd", root, np.nanstd)
 
 
-def _extreme(name: str, op: str, lowest: float, function: Callable[..., Any]) -> None:
+def _extreme(name: str, lowest: float, function: Callable[..., Any]) -> None:
     plain = name.removeprefix("nan")
 
     @implements(function)
@@ -153,15 +154,15 @@ def _extreme(name: str, op: str, lowest: float, function: Callable[..., Any]) ->
             )
         start = initial if given(initial) else lowest
         shown = masked(x, _both(there, mask), start)
-        result = combined(op, initial, nodes.reduction(plain, shown, axes, flag(keepdims)))
+        result = started(plain, shown, axes, flag(keepdims), initial)
         if there is None or given(initial):
             return result
         some = nodes.reduction("any", there, axes, flag(keepdims)) if axes else there
         return nodes.elementwise("where", some, result, nodes.constant(np.nan, x.type.dtype))
 
 
-_extreme("nanmax", "maximum", -np.inf, np.nanmax)
-_extreme("nanmin", "minimum", np.inf, np.nanmin)
+_extreme("nanmax", -np.inf, np.nanmax)
+_extreme("nanmin", np.inf, np.nanmin)
 
 
 def _position(name: str, lowest: float, function: Callable[..., Any]) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 
 from graphc import nodes
 from graphc.dispatch.options import flipped, part, refuse, sizes_of
+from graphc.dispatch.quantiles import median
 from graphc.dispatch.reductions import mean_of
 from graphc.dispatch.registry import implements
-from graphc.dispatch.sorting import median
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, lift, lift_beside

@@ -22,7 +22,7 @@ from graphc.dispatch.options import (
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
-from graphc.lifting import lift, lift_beside
+from graphc.lifting import Symbolic, lift, lift_beside
 from graphc.types import broadcast
 
 
@@ -306,8 +306,30 @@ def _extreme(name: str, *functions: Callable[..., Any]) -> None:
             empty = nodes.sum_(x, axes, flag(keepdims)).type.shape
             start = nodes.cast(lift_beside(initial, x.type.dtype), x.type.dtype)
             return nodes.broadcast_to(start, empty)
-        x = masked(x, mask, initial)
-        return combined(_EXTREMES[name], initial, nodes.reduction(name, x, axes, flag(keepdims)))
+        return started(name, masked(x, mask, initial), axes, flag(keepdims), initial)
+
+
+def started(name: str, x: Node, axes: tuple[int, ...], keepdims: bool, initial: Any) -> Node:
+    """The fold `name` ("max" or "min") of x and `initial=`, which stands alone for no elements."""
+    long = _never_empty(x, axes, initial)
+    result = nodes.reduction(name, long, axes, keepdims)
+    if long is not x and isinstance(initial, Symbolic):
+        return result  # it takes part in the fold, where a tie is shared evenly
+    return combined(_EXTREMES[name], initial, result)
+
+
+def _never_empty(x: Node, axes: tuple[int, ...], initial: Any) -> Node:
+    """x and `initial=` behind it, along an axis whose named size may be 0 at a call."""
+    named = [k for k in axes if not isinstance(x.type.shape[k], int)]
+    if not given(initial) or not named:
+        return x
+    start = nodes.cast(lift_beside(initial, x.type.dtype), x.type.dtype)
+    # NumPy's fold of no elements is `initial`; so is that of these, along one of the axes that may
+    # have none. Another that has none would leave nothing still: all of them are lengthened.
+    for axis in named:
+        alone = tuple(1 if k == axis else size for k, size in enumerate(x.type.shape))
+        x = nodes.concatenate([x, nodes.broadcast_to(start, alone)], axis)
+    return x
 
 
 _extreme("max", np.max, np.amax)

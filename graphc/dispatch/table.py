@@ -29,8 +29,10 @@ for values do not change. A shape cannot depend on values, so what selects by a 
 constant one. Where NumPy has a choice the graph does not have:
 
 - `sort`, `argsort` and `partition` are stable, whatever `kind` says; a partition is a whole sort;
-- the derivative of a sort, a median, a quantile or a search goes to the elements found; ties keep
-  their order, and `max`, `min` and their kin share evenly among equals;
+- `max`, `min`, `maximum.accumulate` and their kin share a cotangent evenly among equals, which is
+  the element of least norm; the derivative of a sort, a median or a quantile goes to the elements
+  found, ties in their order: it is that of `x[np.argsort(x)]`, one permutation among those that
+  sort, as in every other library, and needs no second pass over the ties;
 - `allclose`, `array_equal` and their kin give a bool value, not Python's `True` or `False`;
 - nan-functions give NaN for a slice without numbers, without NumPy's warning.
 """

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc import nodes
 from graphc.dispatch.contractions import matvec, vecdot, vecmat
-from graphc.dispatch.options import dtype_of
+from graphc.dispatch.options import dtype_of, one_axis, refuse, typed
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import is_weak, lift, lift_all
@@ -42,6 +42,7 @@ _REDUCE: dict[str, Callable[..., Any]] = {
     "logical_or": np.any,
 }
 _ACCUMULATE: dict[str, Callable[..., Any]] = {"add": np.cumsum, "multiply": np.cumprod}
+_EXTREME_SO_FAR = {"maximum": "cummax", "minimum": "cummin"}
 _IN_PLACE = {
     "add": "+",
     "subtract": "-",
@@ -136,6 +137,8 @@ def _method(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mappin
     if method == "accumulate" and name in _ACCUMULATE:
         given.setdefault("axis", 0)
         return dispatch.call(_ACCUMULATE[name], inputs, given)
+    if method == "accumulate" and name in _EXTREME_SO_FAR:
+        return _so_far(name, *inputs, **given)
     if method == "outer" and ufunc.nin == 2:
         a, b = lift_all(inputs)
         shape = (*a.type.shape, *(1 for _ in b.type.shape))
@@ -144,6 +147,14 @@ def _method(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mappin
         method, "write it with functions that are traced"
     )
     raise GraphTypeError(located(f"np.{name}.{method} is not traced by graphc; {fix}"))
+
+
+def _so_far(name: str, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Node:
+    """np.maximum.accumulate and np.minimum.accumulate."""
+    refuse(f"np.{name}.accumulate", out=out)
+    x = typed(lift(array), dtype)
+    place = one_axis(axis, x.type.ndim, f"np.{name}.accumulate: {nodes.describe(x)}")
+    return nodes.reduction(_EXTREME_SO_FAR[name], x, (place,))
 
 
 def _column(x: Node, shape: Any) -> Any:

@@ -42,6 +42,8 @@ REDUCTIONS = _table(
         doc="The positions that sort one axis: ties keep their order, NaN goes last.",
     ),
     Reduction("cumsum", scan=True, doc="Running sums along one axis."),
+    Reduction("cummax", scan=True, doc="The largest element so far along one axis."),
+    Reduction("cummin", scan=True, doc="The smallest element so far along one axis."),
     Reduction(
         "cumprod", scan=True, doc="Running products along one axis; exact where elements are zero."
     ),

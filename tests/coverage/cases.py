@@ -54,6 +54,11 @@ WHERE = {"where": M, "axis": 1}
 ONES = numpy.ones((2, 3, 4), dtype=bool)
 SOME = B > -1.0
 MODES = ("edge", "reflect", "symmetric", "wrap", "linear_ramp", "maximum", "mean", "minimum")
+QUANTILES = (
+    *("linear", "hazen", "weibull", "median_unbiased", "normal_unbiased", "midpoint", "lower"),
+    *("interpolated_inverted_cdf", "averaged_inverted_cdf", "inverted_cdf", "higher", "nearest"),
+    "closest_observation",
+)
 
 FOLDS = {
     "sum": over("sum", {"where": SOME, "initial": 2.0}, {"axis": ()}, {"dtype": numpy.float32}),
@@ -71,8 +76,17 @@ FOLDS = {
         (X, lambda np, x: np.quantile(x, 0.3)),
         (X, lambda np, x: np.quantile(x, [0.2, 0.7], axis=0, keepdims=True)),
         (B, lambda np, x: np.quantile(x, [[0.25, 1.0]], axis=(0, 2))),
+        *[
+            (x, lambda np, x, m=m: np.quantile(x, [0.0, 0.2, 0.5, 0.9, 1.0], axis=0, method=m))
+            for m in QUANTILES
+            for x in (V, N)
+        ],
+        *[(N, lambda np, x, q=q: np.quantile(x, q)) for q in (0, 1, 0.0)],
     ],
-    "percentile": [(X, lambda np, x: np.percentile(x, [[30, 60]], axis=(0, 1)))],
+    "percentile": [
+        *[(X, lambda np, x, m=m: np.percentile(x, [9, 50, 77.5], 1, method=m)) for m in QUANTILES],
+        (X, lambda np, x: np.percentile(x, [[30, 60]], axis=(0, 1))),
+    ],
     "average": [
         (X, lambda np, x: np.average(x)),
         (X, lambda np, x: np.average(x, axis=1, weights=W)),
@@ -94,11 +108,26 @@ FOLDS = {
         for name in ("nansum", "nanprod", "nanmean", "nanmax", "nanmin", "nanvar", "nanstd",
                      "nanmedian", "nanargmax", "nanargmin", "nancumsum", "nancumprod")
     },
-    "nanquantile": [(HOLES, lambda np, x: np.nanquantile(x, [0.2, 0.7], axis=1, keepdims=True))],
+    "nanquantile": [
+        (HOLES, lambda np, x: np.nanquantile(x, [0.2, 0.7], axis=1, keepdims=True)),
+        *[
+            (HOLES, lambda np, x, m=m: np.nanquantile(x, [0.25, 0.6], axis=1, method=m))
+            for m in QUANTILES
+        ],
+    ],
     "nanpercentile": [(HOLES, lambda np, x: np.nanpercentile(x, 40, axis=0))],
 }  # fmt: skip
 
 SORTS = {
+    "maximum.accumulate": [
+        *[(B, lambda np, x, k=k: np.maximum.accumulate(x, axis=k)) for k in (0, 1, -1)],
+        (N, lambda np, x: np.maximum.accumulate(x)),
+        (HOLES, lambda np, x: np.maximum.accumulate(x, axis=1)),
+    ],
+    "minimum.accumulate": [
+        (B, lambda np, x: np.minimum.accumulate(x, -1)),
+        (V, lambda np, x: np.minimum.accumulate(x)),
+    ],
     "sort": [*along("sort"), (HOLES, lambda np, x: np.sort(x, 0))],
     "argsort": along("argsort"),
     "partition": [(X, lambda np, x: np.partition(x, 2, axis=1)[:, 2])],
@@ -143,6 +172,9 @@ NEIGHBOURS = {
         (V, lambda np, x: np.interp(x, LONG, numpy.sin(LONG), left=-1, right=7)),
         (numpy.array([-9.0, 0.1, 2.0, 9.0]), lambda np, x: np.interp(KNOTS, x, [1, 2, 0, 4.0])),
         (W, lambda np, x: np.interp([-2, 0.3, 2.0, 5], KNOTS, x)),
+        (5 * V, lambda np, x: np.interp(x, KNOTS, [1, 2, 0, 4.0], period=2.5)),
+        (KNOTS[::-1] * 1.7, lambda np, x: np.interp(V, x, W, left=7.0, period=-3)),
+        (W, lambda np, x: np.interp(5 * V, [190, -190, 350, -350], x, period=360)),
     ],
     **{
         name: [
@@ -347,6 +379,7 @@ ELEMENTS = {
     "around": plain("around", X),
     "fix": plain("fix", X),
     "sinc": plain("sinc", X),
+    "i0": plain("i0", X, N),
     "nan_to_num": [*plain("nan_to_num", SPECIAL, X)],
     "isclose": [
         (X, lambda np, x: np.isclose(x, X + 1e-9)),
@@ -371,6 +404,21 @@ ELEMENTS = {
     "linspace": [
         (X, lambda np, x: np.linspace(x, 2 * x + 1, 5)),
         (X, lambda np, x: np.linspace(x, 1, 5, endpoint=False, axis=-1)),
+        (X, lambda np, x: np.linspace(x, 2 * x + 1, 5, dtype=int)),
+        (X, lambda np, x: np.linspace(x, 1.0, 1)),
+        (X, lambda np, x: np.linspace(x, 1.0, 0)),
+    ],
+    "logspace": [
+        (X, lambda np, x: np.logspace(x, 2.0, 4)),
+        (X, lambda np, x: np.logspace(-1, x, 5, endpoint=False, base=2, axis=1)),
+        (P, lambda np, x: np.logspace(0, 1.5, 4, base=x)),
+        (P, lambda np, x: np.logspace(0, x, 3, dtype=int)),
+    ],
+    "geomspace": [
+        (P, lambda np, x: np.geomspace(x, 3.0, 5)),
+        (P, lambda np, x: np.geomspace(-x, -2 * x[0], 4, endpoint=False, axis=1)),
+        (P, lambda np, x: np.geomspace(x, 2 * x, 2, axis=-1)),
+        (P, lambda np, x: np.geomspace(1.5, x, 1)),
     ],
     "shape": [(X, lambda np, x: x * np.shape(x)[0])],
     "ndim": [(X, lambda np, x: x * np.ndim(x))],

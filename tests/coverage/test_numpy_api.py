@@ -225,6 +225,12 @@ def test_products_are_exact_at_zeros_to_second_order(name, x, size):
         (lambda x: np.quantile(x, 0.25), [3.0, 1.0, 2.0], [0, 0.5, 0.5]),
         (lambda x: np.sum(x, where=np.array([True, False, True])), [1.0, np.inf, 2.0], [1, 0, 1]),
         (lambda x: np.interp(x, [0.0, 1.0], [0.0, 2.0]).sum(), [-1.0, 0.5, 3.0], [0, 2, 0]),
+        (lambda x: np.maximum.accumulate(x).sum(), [1.0, 1.0, 0.0], [2, 1, 0]),
+        (lambda x: np.minimum.accumulate(x).sum(), [2.0, 1.0, 1.0], [1, 1.5, 0.5]),
+        (lambda x: graphc.clip(x, -1.0, 1.0).sum(), [-1.0, 0.5, 1.0], [0, 1, 0]),
+        (lambda x: graphc.clip(x, -1.0, 1.0, edge=1).sum(), [-1.0, 0.5, 1.0], [1, 1, 1]),
+        (lambda x: graphc.clip(x, -1.0, 1.0, edge=1).sum(), [-1.5, 0.5, 2.0], [0, 1, 0]),
+        (lambda x: np.clip(x, -1.0, 1.0).sum(), [-1.0, 0.5, 1.0], [0, 1, 0]),
     ],
 )  # fmt: skip
 def test_gradients_at_special_points(function, x, expected):
@@ -242,6 +248,8 @@ NAMED = [
     lambda x: np.convolve(x[:, 0], [1, 2, 3.0]), lambda x: np.ravel(x, order="F"),
     lambda x: np.diag(x[:, 0], 1), lambda x: np.var(x, 0, ddof=1), lambda x: np.nanmedian(x, 0),
     lambda x: np.kron(x, x), lambda x: np.cov(x.T), lambda x: np.average(x, axis=0),
+    lambda x: np.maximum.accumulate(x), lambda x: np.quantile(x, 0.3, axis=0, method="hazen"),
+    lambda x: np.interp(x, x[:, 0], x[:, 1], period=1.5),
 ]  # fmt: skip
 
 
@@ -251,6 +259,50 @@ def test_named_sizes(function):
     for n in (3, 6):
         x = RNG.normal(size=(n, 4))
         np.testing.assert_allclose(compiled(x), function(x), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_a_named_size_that_is_0_folds_to_the_initial_value(rows):
+    x = RNG.normal(size=(rows, 2, rows))
+    for function in (np.max, np.min, np.nanmax, np.nanmin):
+        for options in (
+            {"axis": 0, "initial": 0.25},
+            {"axis": (0, 2), "initial": 0.25, "keepdims": True},
+            {"initial": -3, "where": np.array([[True], [False]])},
+        ):
+            graph = graphc.trace(lambda x, f=function, o=options: f(x, **o), "f64[n, 2, n]")
+            np.testing.assert_array_equal(graphc.compile(graph)(x), function(x, **options))
+            total = graphc.trace(lambda x, g=graph: np.sum(g(x)), "f64[n, 2, n]")
+            value, grads = graphc.compile(total).value_and_grad(x)
+            assert value == pytest.approx(np.sum(function(x, **options)))
+            # An element counts where the initial value does not.
+            folded = function(x, **options)
+            assert grads.x.sum() == np.sum(np.isin(folded, x))
+
+
+def test_an_initial_value_shares_with_its_equals():
+    graph = graphc.trace(lambda x, start: np.max(x, initial=start), "f64[n]", "f64")
+    _, grads = graphc.compile(graph).value_and_grad(np.array([2.0, 1.0, 2.0]), 2.0)
+    np.testing.assert_allclose(grads.x, [1 / 3, 0, 1 / 3])
+    assert grads.start == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("size", ["9", "n"])
+@pytest.mark.parametrize("ufunc", [np.maximum, np.minimum], ids=lambda ufunc: ufunc.__name__)
+def test_extremes_so_far_are_exact(ufunc, size):
+    """Large cotangents of one run leave no trace in another, ties are shared as by the fold."""
+    x = np.array([1.0, 3.0, 2.0, 3.0, 5.0, 5.0, 4.0, 7.0, 0.5])
+    if ufunc is np.minimum:
+        x = -x
+    d = np.array([1e-9, 1.0, 2.0, 3.0, 1e17, -1e17, 1e17, 0.25, 3e-12])
+    compiled = graphc.compile(graphc.trace(lambda x: ufunc.accumulate(x), f"f64[{size}]"))
+    out, saved = compiled.forward(x)
+    np.testing.assert_array_equal(out, ufunc.accumulate(x))
+    wanted = np.zeros(9)
+    for k in range(9):
+        same = x[: k + 1] == out[k]
+        wanted[: k + 1][same] += d[k] / same.sum()
+    np.testing.assert_allclose(compiled.backward(saved, d).x, wanted, rtol=1e-15)
 
 
 KEYS = [
@@ -303,8 +355,13 @@ def test_methods(method):
         (lambda x: np.compress(x > 0, x), "a shape cannot depend on values; use np.where"),
         (lambda x: np.repeat(x, np.sum(x)), "a shape cannot depend on values"),
         (lambda x: np.pad(x, 1, mode="empty"), "mode='empty' is not traced"),
-        (lambda x: np.interp(x, x, x, period=3), "reduce x with np.remainder"),
-        (lambda x: np.quantile(x, 0.5, method="nearest"), "'linear' is"),
+        (lambda x: np.interp(x, x, x, period=0), "the period is a number, and not 0"),
+        (lambda x: np.quantile(x, 0.5, method="next"), "method='next' is none of linear, "),
+        (lambda x: np.quantile(x, 0.5, weights=x, method="inverted_cdf"), "leave it out"),
+        (lambda x: np.maximum.accumulate(x, axis=1), "axis 1 is out of range"),
+        (lambda x: np.maximum.reduceat(x, [0, 1]), "maximum.reduceat is not traced"),
+        (lambda x: np.geomspace(x, 1.0, 2.5), "the number of points is an int, got 2.5"),
+        (lambda x: graphc.clip(x, 0, 1, edge=0.5), "the gradient at an edge is 0 or 1"),
         (lambda x: np.quantile(x, 1.5), "q lies between 0 and 1"),
         (lambda x: np.max(x, where=x > 0), "where= needs initial="),
         (lambda x: np.sum(x, where=np.ones((5, 5), bool)), "does not broadcast"),

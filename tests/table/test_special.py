@@ -42,6 +42,34 @@ def test_beta_is_scipys():
     np.testing.assert_allclose(graphc.beta(a, b), scipy.special.beta(a, b), rtol=1e-14)
 
 
+def test_beta_of_negative_operands():
+    """Below 0 the sign of gamma changes from one integer to the next."""
+    grid = np.array([-3.7, -3.2, -2.5, -1.1, -0.6, -0.25, 0.3, 1.0, 2.4])
+    a, b = (x.ravel() for x in np.meshgrid(grid, grid))
+    apart = np.abs(a + b - np.round(a + b)) > 1e-9
+    a, b = a[apart | (a + b > 0.5)], b[apart | (a + b > 0.5)]
+    wanted = scipy.special.beta(a, b)
+    assert (wanted < 0).sum() > 10
+    np.testing.assert_allclose(graphc.beta(a, b), wanted, rtol=1e-12)
+    graph = graphc.trace(lambda a, b: graphc.beta(a, b).sum(), "f64[n]", "f64[n]")
+    _, grads = graphc.compile(graph).value_and_grad(a, b)
+    psi = scipy.special.psi
+    np.testing.assert_allclose(grads.a, wanted * (psi(a) - psi(a + b)), rtol=1e-10)
+    np.testing.assert_allclose(grads.b, wanted * (psi(b) - psi(a + b)), rtol=1e-10)
+
+
+def test_beta_of_a_positive_number_has_no_sign_to_ask_for():
+    source = graphc.compile(graphc.trace(lambda: graphc.beta(2.5, graphc.constant(1.5)))).source
+    assert "floor" not in source
+
+
+def test_numpys_i0_is_traced_and_differentiated():
+    f = graphc.compile(graphc.trace(lambda x: np.i0(x).sum(), "f64[3]"))
+    value, grads = f.value_and_grad(X)
+    assert value == pytest.approx(np.i0(X).sum(), rel=1e-14)
+    np.testing.assert_allclose(grads.x, scipy.special.i1(X), rtol=1e-14)
+
+
 def test_scales_of_activations():
     x = np.array([-2.0, -0.5, 0.0, 0.7])
     np.testing.assert_array_equal(graphc.leaky_relu(x), np.where(x > 0, x, 0.01 * x))
