@@ -25,6 +25,7 @@ from codegen.plan.steps import (
 )
 from codegen.printers import ATOM, PRODUCT, Printer, Text, dtype_text
 from codegen.program import Broadcast, Diagonal, Reshape, Transpose
+from codegen.routines import ROUTINES
 from codegen.types import Shape, Size
 
 _ACCUMULATE = {"cummax": "np.maximum.accumulate", "cummin": "np.minimum.accumulate"}
@@ -248,6 +249,9 @@ def _invoke(printer: Printer, step: Invoke) -> str:
     arguments = [printer.operand(operand) for operand in step.operands]
     arguments += [f"{name}={literal_text(value)}" for name, value in step.keywords]
     name = printer.callables.get(step.function)
+    if name is None and step.function in ROUTINES:
+        name = step.function
+        printer.routines.add(name)
     if name is None:
         name = step.function
         printer.modules.add(name.rpartition(".")[0])

@@ -23,11 +23,11 @@ from codegen.plan.fusion import inline_values, scalar_only
 from codegen.plan.naming import name_values
 from codegen.plan.offsets import offsets
 from codegen.plan.schedule import schedule
-from codegen.plan.steps import Apply, scales
+from codegen.plan.steps import Apply, Invoke, Sheet, scales
 from codegen.plan.strength import strengthen
 from codegen.plan.sums import simplify_sums
 from codegen.plan.tiles import settle, tiles
-from codegen.plan.uses import uses
+from codegen.plan.uses import Uses, uses
 from codegen.printers import MathPrinter, Printer, dtype_text
 from codegen.program import Function, Options, Program, Tree, Var
 from codegen.results import Result
@@ -135,12 +135,25 @@ def plan_function(
     texts, containers = parameter_names(function, scope, saved)
     sizes = Sizes()
     for name in known_sizes(function, parameters):
-        sizes.rename[name] = scope.fresh(name)
+        sizes.rename[name] = scope.fresh(name.strip("<> 0123456789") if name[0] == "<" else name)
     idents = {known[var].index: text for var, text in module.constants.items()}
     idents.update({known[var].index: texts[var] for var in parameters})
     names = name_values(sheet, read, inline, places, scope, idents)
+    sizes.rename.update(_found_sizes(sheet, read, names))
     plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode, regions)
     return Planned(function, plan, known, sizes, texts, containers)
+
+
+def _found_sizes(sheet: Sheet, read: Uses, names: list[str]) -> dict[str, str]:
+    """The sizes that a routine's results have and nothing tells before: `<pairs 3>` by its text."""
+    found: dict[str, str] = {}
+    for step in sheet.steps:
+        if isinstance(step, Invoke):
+            for out in step.outs:
+                size = out.shape[0] if len(out.shape) == 1 else 0
+                if str(size)[0] == "<" and read.count(out):
+                    found.setdefault(str(size), f"len({names[out.index]})")
+    return found
 
 
 def _donated(function: Function, options: Options, known: Known) -> frozenset[int]:

@@ -37,6 +37,7 @@ MODULE_NAMES = frozenset(
         "_describe",
         "_stored",
         "_sum_rows",
+        "_nearest",
     ]
 )
 _RESERVED = (

@@ -4,6 +4,7 @@ They are written as a person would, in NumPy alone, and stand at the end of the 
 them. Each is tested by itself, like any other function.
 
     _sum_rows      rows added up by their numbers, which may repeat
+    _nearest       which centres are nearest to points
 """
 
 from __future__ import annotations
@@ -48,5 +49,67 @@ def _sum_rows(rows, values, count):
         flat = rows[left][:, None] % count * width + np.arange(width)
         np.add.at(total.reshape(-1), flat.reshape(-1), values[left].reshape(-1))
     return total
+''',
+    "_nearest": '''
+def _nearest(points, centres, screen=np.float32):
+    """The centres nearest to each point: pairs (point, centre), and the share of each.
+
+    Distances are compared in single precision, as products, in tiles. A centre that may be
+    the nearest within rounding stays; where several do, differences decide. Centres at the
+    same least distance share the point evenly.
+    """
+    count, width = points.shape
+    most = len(centres)
+    near = np.empty((most, 1024), bool)
+    found = [np.empty(0, np.intp)]
+    with np.errstate(all="ignore"):
+        # |x - c|^2 - |x|^2 = |c|^2 - 2 x c, as the product of [-2 c, |c|^2] and [x, 1].
+        middle = centres.mean(axis=0)
+        weights = np.empty((most, width + 1), screen)
+        np.subtract(centres, middle, out=weights[:, :-1], casting="same_kind")
+        weights[:, -1] = np.vecdot(weights[:, :-1], weights[:, :-1])
+        largest = weights[:, -1].max()
+        weights[:, :-1] *= -2.0
+        extended = np.empty((width + 1, count), screen)
+        np.subtract(points.T, middle[:, None], out=extended[:-1], casting="same_kind")
+        extended[-1] = 1.0
+        # Scores that differ by more than this do so before rounding, too.
+        slack = np.einsum("ij,ij->j", extended, extended)
+        slack += 2.0 * largest
+        slack *= 4.0 * (width + 8) * np.finfo(screen).eps
+        for start in range(0, count, 1024):
+            scores = weights @ extended[:, start : start + 1024]
+            bound = scores.min(axis=0)
+            bound += slack[start : start + 1024]
+            near[:, len(bound) :] = False
+            np.less_equal(scores, bound, out=near[:, : len(bound)])
+            found.append(np.flatnonzero(near) + start * most)
+    pair = np.concatenate(found)
+    if screen is np.float32 and not count <= len(pair) <= 4 * count:
+        return _nearest(points, centres, np.float64)
+    tile = pair // (1024 * most)
+    centre = (pair >> 10) - tile * most
+    point = (tile << 10) + (pair & 1023)
+
+    times = np.bincount(point, minlength=count)
+    lost = np.flatnonzero(times == 0)
+    if len(lost):
+        # No score of theirs is a number: all their distances are looked at.
+        point = np.concatenate((point, np.repeat(lost, most)))
+        centre = np.concatenate((centre, np.tile(np.arange(most), len(lost))))
+        times = np.bincount(point, minlength=count)
+    unsure = np.flatnonzero(times[point] > 1)
+    if len(unsure):
+        which = point[unsure]
+        apart = points[which] - centres[centre[unsure]]
+        distance = np.vecdot(apart, apart)
+        least = np.full(count, np.inf, distance.dtype)
+        with np.errstate(invalid="ignore"):
+            np.minimum.at(least, which, distance)
+        beaten = unsure[distance > least[which]]
+        point, centre = np.delete(point, beaten), np.delete(centre, beaten)
+        times = np.bincount(point, minlength=count)
+    share = (1.0 / times)[point].astype(points.dtype, copy=False)
+    return point, centre, share
 ''',
 }

@@ -20,6 +20,7 @@ import numpy as np
 
 from codegen.expr import Expr
 from codegen.program import Broadcast, Diagonal, Reshape, Slice, Transpose
+from graphc import searches
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.formula import parse
 from graphc.ir import Graph, Node
@@ -44,6 +45,7 @@ from graphc.ops.kinds import (
     RangeParams,
     Reduction,
     Scatter,
+    SearchParams,
     SizeParams,
 )
 from graphc.ops.linalg import SOLVE_LOWER, SOLVE_UPPER
@@ -103,6 +105,9 @@ def evaluate(
                 found[node] = arrays[node.name]
             elif isinstance(node.op, Primitive):
                 found[node] = _primitive(node, [found[x] for x in node.inputs], saved)
+            elif isinstance(node.params, SearchParams):
+                found[node] = searches.evaluate(node, *(found[x] for x in node.inputs))
+                sizes[str(node.params.count)] = len(found[node])
             else:
                 found[node] = evaluate_node(
                     node, [found[x] for x in node.inputs], sizes, work, expression

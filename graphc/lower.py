@@ -39,6 +39,7 @@ from graphc.lower_linalg import decomposition, triangle, used_results
 from graphc.matrices import result_types, siblings
 from graphc.ops import kinds
 from graphc.ops.elementwise import TABLE
+from graphc.searches import result_type
 from graphc.types import ArrayType, Size, array_type, broadcast
 
 
@@ -171,6 +172,8 @@ class Body:
                 self._scatter(node)
             case kinds.LinAlg():
                 self._linalg(node)
+            case kinds.Search():
+                self._search(node)
             case kinds.Primitive():
                 self._primitive(node)
             case kinds.Leaf() if isinstance(node.params, kinds.RangeParams):
@@ -385,6 +388,24 @@ class Body:
         elif not out.name:
             out.name = op.results[params.result]
         self.vars[node] = out
+
+    def _search(self, node: Node) -> None:
+        """One call for all results."""
+        op, params = node.op, node.params
+        assert isinstance(op, kinds.Search)
+        assert isinstance(params, kinds.SearchParams)
+        key = (op, node.inputs)
+        outs = self._results.get(key)
+        if outs is None:
+            args = tuple(self.var(x) for x in node.inputs)
+            dtype = args[0].type.dtype
+            made = [
+                Var(name, result_type(op, k, params.count, dtype))
+                for k, name in enumerate(op.results)
+            ]
+            self._add(Call(tuple(made), op.function, args), node)
+            outs = self._results[key] = dict(enumerate(made))
+        self.vars[node] = outs[params.result]
 
     def _primitive(self, node: Node) -> None:
         op, params = node.op, node.params

@@ -37,8 +37,11 @@ from graphc.ops.kinds import (
     RangeParams,
     Reduction,
     Scatter,
+    Search,
+    SearchParams,
     SizeParams,
 )
+from graphc.searches import result_type
 from graphc.types import (
     DTYPES,
     FLOATING,
@@ -401,6 +404,20 @@ def _linalg(node: Node) -> ArrayType:
         raise _Broken(str(error)) from None
 
 
+def _search(node: Node) -> ArrayType:
+    op, params = node.op, node.params
+    assert isinstance(op, Search)
+    if not isinstance(params, SearchParams):
+        raise _Broken(f"a search with {params!r}")
+    shapes = [x.type.shape for x in node.inputs]
+    matrices = len(shapes) == 2 and all(len(shape) == 2 for shape in shapes)
+    fits = matrices and same_size(shapes[0][1], shapes[1][1]) is not False
+    _require(fits, "it takes two matrices with rows of one length")
+    dtypes = {x.type.dtype for x in node.inputs}
+    _require(len(dtypes) == 1 and dtypes <= FLOATING, "operands of one floating dtype")
+    return result_type(op, params.result, params.count, node.inputs[0].type.dtype)
+
+
 def _primitive(node: Node) -> ArrayType | None:
     params = node.params
     if not isinstance(params, PrimitiveCall):
@@ -427,5 +444,6 @@ RULES: Mapping[type, Callable[[Node], ArrayType | None]] = {
     Gather: _gather,
     Scatter: _scatter,
     LinAlg: _linalg,
+    Search: _search,
     Primitive: _primitive,
 }

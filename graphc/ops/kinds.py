@@ -7,6 +7,7 @@
        | Layout        reshape, transpose, broadcast, slice, pad, concatenate
        | Gather | Scatter   integer-array indexing and its adjoint
        | LinAlg        a matrix function with a defining equation
+       | Search        positions that have a property, as many as there are
        | Primitive     forward and VJP by hand
 
 What varies from node to node of one op (axes, a shape, an index formula) is the node's `params`:
@@ -143,6 +144,20 @@ class LinAlg:
     doc: str = ""
 
 
+@record
+class Search:
+    """Index arrays of what has a property, and what belongs to them; params a `SearchParams`.
+
+    Results are constant by differentiation, as a comparison is: what they select is not.
+    function: the routine of the emitted module that computes all results.
+    """
+
+    name: str
+    results: tuple[str, ...] = ()
+    function: str = ""
+    doc: str = ""
+
+
 @dataclass(frozen=True)
 class Primitive:
     """Forward and VJP by hand, for what no formula expresses; node's params are a `PrimitiveCall`.
@@ -155,7 +170,18 @@ class Primitive:
     backward: Callable[..., Any] | None = field(default=None, compare=False)
 
 
-Op = Union[Leaf, Elementwise, Contraction, Reduction, Layout, Gather, Scatter, LinAlg, Primitive]
+Op = Union[
+    Leaf,
+    Elementwise,
+    Contraction,
+    Reduction,
+    Layout,
+    Gather,
+    Scatter,
+    LinAlg,
+    Search,
+    Primitive,
+]
 
 
 # -- params ----------------------------------------------------------------------------------------
@@ -289,6 +315,14 @@ class LinAlgParams:
     options: tuple[tuple[str, object], ...] = ()
 
 
+@record
+class SearchParams:
+    """Which of a search's results this node is, and the size that says how many were found."""
+
+    result: int
+    count: Size
+
+
 Params = Union[
     None,
     InputParams,
@@ -308,4 +342,5 @@ Params = Union[
     Indexing,
     PrimitiveCall,
     LinAlgParams,
+    SearchParams,
 ]

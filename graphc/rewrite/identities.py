@@ -20,7 +20,7 @@ from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
 from graphc.rewrite import moves
 from graphc.rewrite.partials import unused_operands
-from graphc.rewrite.scatters import add_of_places, add_of_scatter
+from graphc.rewrite.scatters import add_of_places, add_of_scatter, multiply_gathered
 from graphc.rewrite.walk import Rule, fitted, rebuild, table_name, uniform
 from graphc.types import FLOATING, broadcast
 
@@ -324,7 +324,13 @@ PARTIALS: tuple[Rule, ...] = (unused_operands,)
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "add": (add_zero, add_negative, add_of_scatter, add_of_places),
     "subtract": (subtract_zero, subtract_negative),
-    "multiply": (multiply_one, multiply_minus_one, multiply_zero, signs_cancel),
+    "multiply": (
+        multiply_one,
+        multiply_minus_one,
+        multiply_zero,
+        multiply_gathered,
+        signs_cancel,
+    ),
     "divide": (divide_one, divide_minus_one, signs_cancel),
     "power": (power_one,),
     "absorb": (absorb_zero, absorb_finite),

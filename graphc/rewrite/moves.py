@@ -23,7 +23,11 @@ from graphc.ops.kinds import (
     Reduction,
     Scatter,
 )
-from graphc.rewrite.scatters import scatter_of_broadcast, unique_positions
+from graphc.rewrite.scatters import (
+    scatter_of_broadcast,
+    sum_of_scatter,
+    unique_positions,
+)
 from graphc.rewrite.walk import Rule, fitted, uniform
 from graphc.types import Shape, Size, product
 
@@ -286,6 +290,11 @@ LAYOUTS: Mapping[type, tuple[Rule, ...]] = {
     Pad: (pad_nothing,),
     Concatenate: (concatenate_one, concatenate_slices),
 }
-CONTRACTIONS: tuple[Rule, ...] = (sum_of_nothing, sum_of_broadcast, contraction_of_transpose)
+CONTRACTIONS: tuple[Rule, ...] = (
+    sum_of_nothing,
+    sum_of_broadcast,
+    contraction_of_transpose,
+    sum_of_scatter,
+)
 REDUCTIONS: tuple[Rule, ...] = (fold_of_nothing,)
 SCATTERS: tuple[Rule, ...] = (unique_positions, scatter_of_broadcast)

@@ -13,8 +13,18 @@ import numpy as np
 from codegen.program import Broadcast, Reshape, Slice
 from graphc import nodes
 from graphc.ir import Node
-from graphc.ops.kinds import Concatenate, ConstantParams, Indexing, Place, RangeParams, Scatter
+from graphc.ops.kinds import (
+    Concatenate,
+    ConstantParams,
+    Gather,
+    Indexing,
+    Place,
+    RangeParams,
+    Scatter,
+)
+from graphc.rewrite.patterns import sum_of
 from graphc.rewrite.walk import uniform
+from graphc.searches import found
 from graphc.types import broadcast
 
 
@@ -61,6 +71,37 @@ def scatter_of_broadcast(node: Node) -> Node | None:
     if not isinstance(value.params, Broadcast):
         return None
     return nodes.scatter(base, value.inputs[0], indices, params.axes, params.mode, params.unique)
+
+
+def multiply_gathered(node: Node) -> Node | None:
+    """x times elements of what is one number everywhere, at positions that a search found: x times
+    that number.
+
+    (Other positions may be beyond the end, which is an error.)
+    """
+    for x, gathered in (node.inputs, node.inputs[::-1]):
+        if not isinstance(gathered.op, Gather) or x.type != node.type:
+            continue
+        source, *indices = gathered.inputs
+        value = uniform(source)
+        if value is not None and all(map(found, indices)):
+            return nodes.multiply(x, nodes.constant(value, x.type.dtype))
+    return None
+
+
+def sum_of_scatter(node: Node) -> Node | None:
+    """The sum of zeros with v added at positions that a search found -> the sum of v."""
+    summed = sum_of(node)
+    if summed is None or not isinstance(summed[0].op, Scatter):
+        return None
+    base, value, *indices = summed[0].inputs
+    params = summed[0].params
+    assert isinstance(params, Indexing)
+    if uniform(base) != 0 or params.mode != "add" or not all(map(found, indices)):
+        return None
+    if params.axes != (True,) or summed[1] != (0,) or value.type.shape != indices[0].type.shape:
+        return None
+    return nodes.sum_(value, (0,))
 
 
 def add_of_scatter(node: Node) -> Node | None:

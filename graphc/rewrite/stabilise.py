@@ -11,14 +11,17 @@ composition that is used elsewhere too, or is an output, stays beside it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from graphc.errors import GraphNameError, located
 from graphc.ir import Graph, Node, Origin
 from graphc.ops.kinds import Elementwise
+from graphc.ops.reductions import REDUCTIONS
 from graphc.rewrite.compositions import ROOTS
 from graphc.rewrite.cse import merging
+from graphc.rewrite.distances import nearest_centre
 from graphc.rewrite.walk import Rule, rebuild, table_name
 from graphc.types import FLOATING
 
@@ -37,7 +40,10 @@ class Applied(NamedTuple):
 
 # -- the rules, and their application --------------------------------------------------------------
 
-RULES: Mapping[str, Rule] = {rule.__name__: rule for rules in ROOTS.values() for rule in rules}
+RULES: Mapping[str, Rule] = {
+    **{rule.__name__: rule for rules in ROOTS.values() for rule in rules},
+    nearest_centre.__name__: nearest_centre,
+}
 
 # Marks a value that somebody asks for by name: no pattern looks through it.
 _BARRIER = Elementwise("barrier", ("x",), "x")
@@ -68,12 +74,20 @@ def _stabilised(
     graph: Graph, rules: Collection[str] | None, keep: Collection[str]
 ) -> tuple[Graph, list[Applied]]:
     roots = _chosen(rules)
+    distances = rules is None or nearest_centre.__name__ in rules
     found: list[Applied] = []
 
     def step(node: Node) -> Node:
-        if not isinstance(node.op, Elementwise) or node.type.dtype not in FLOATING:
+        before = next(walked)
+        if node.type.dtype not in FLOATING:
             return node
-        for rule in roots.get(table_name(node.op), ()):
+        some: tuple[Rule, ...] = ()
+        if isinstance(node.op, Elementwise):
+            some = roots.get(table_name(node.op), ())
+        elif node.op == REDUCTIONS["min"] and distances and uses[before.inputs[0]] == 1:
+            # What else knows the distances may compare them with their minimum.
+            some = (nearest_centre,)
+        for rule in some:
             result = rule(node)
             if result is not None:
                 label = node.name or node.op.name
@@ -89,11 +103,13 @@ def _stabilised(
     merge = merging()
     # A composition is recognised by what its parts share: exp(x) / sum(exp(x)) written out twice.
     shared = rebuild(graph, lambda node: node if node.name in keep else merge(node), keep)
-    if not keep:
-        stable = rebuild(shared, step)
-    else:
-        marked = rebuild(rebuild(shared, mark, keep), step, keep)
-        stable = rebuild(marked, _unmarked, keep)
+    start = rebuild(shared, mark, keep) if keep else shared
+    walked = iter(start.nodes)
+    uses = Counter(x for node in start.nodes for x in node.inputs)
+    uses.update(node for _, node in start.outputs)
+    stable = rebuild(start, step, keep)
+    if keep:
+        stable = rebuild(stable, _unmarked, keep)
     return (stable if found else graph), found
 
 

@@ -34,6 +34,8 @@ from graphc.ops.kinds import (
     RangeParams,
     Reduction,
     Scatter,
+    Search,
+    SearchParams,
     SizeParams,
 )
 from graphc.textual.index_formula import write_body, write_contraction
@@ -89,6 +91,9 @@ class Speller:
                 return self._scatter(node, operands)
             case LinAlg():
                 return self._linalg(node, operands)
+            case Search() if isinstance(node.params, SearchParams) and not self.exact:
+                result = op.results[node.params.result]
+                return Spelt(f"{_call(op.name, operands).text}.{result}")
             case Leaf() if isinstance(node.params, SizeParams):
                 size = self.size(node.params.size)
                 if self.exact:

@@ -76,3 +76,39 @@ def test_no_user_takes_a_routines_name():
     f = graphc.compile(graphc.trace(model, table, index, c), wrt="_sum_rows", cache=False)
     _, found = f.value_and_grad(table, index, c)
     np.testing.assert_array_equal(found, summed(index, c, 30))
+
+
+def pairs(points, centres):
+    """The nearest by all distances: {(point, centre): share}."""
+    apart = points[:, None] - centres
+    distances = (apart * apart).sum(2)
+    near = distances == distances.min(1, keepdims=True)
+    return {(i, j): 1 / near[i].sum() for i, j in zip(*np.nonzero(near), strict=True)}
+
+
+@pytest.mark.parametrize("count", [1, 5, 1023, 1024, 2500])
+@pytest.mark.parametrize("most", [1, 2, 33])
+@pytest.mark.parametrize("grid", [False, True])
+def test_the_nearest_are_found(count, most, grid):
+    rng = np.random.default_rng(count + most)
+    points, centres = rng.normal(size=(count, 2)), rng.normal(size=(most, 2))
+    if grid:  # many at the same distance, some centres more than once
+        points, centres = np.round(points), np.round(centres)
+    point, centre, share = routine("_nearest")(points, centres)
+    found = {(i, j): s for i, j, s in zip(point.tolist(), centre.tolist(), share, strict=True)}
+    assert len(found) == len(point)
+    assert found == pairs(points, centres)
+
+
+def test_no_points_have_no_nearest():
+    point, centre, share = routine("_nearest")(np.ones((0, 3)), np.ones((4, 3)))
+    assert len(point) == len(centre) == len(share) == 0
+
+
+def test_distances_beyond_single_precision():
+    """Scores overflow there, and differ by less than their rounding: doubles tell them apart."""
+    points = np.array([[0.0, 1e30], [0.0, -1e30], [3.0, 1e9]])
+    centres = np.array([[0.0, 1e30 * (1 + 1e-12)], [0.0, -1e30], [2.0, 1e9], [4.5, 1e9]])
+    point, centre, share = routine("_nearest")(points, centres)
+    assert dict(zip(point.tolist(), centre.tolist(), strict=True)) == {0: 0, 1: 1, 2: 2}
+    assert share.tolist() == [1.0] * 3
