@@ -63,8 +63,9 @@ def structured(graph: Graph, outputs: Mapping[str, Any]) -> Any:
 def evaluated(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
     """The outputs at arrays, by the interpreter, in the stable forms that are emitted."""
     from graphc.interpret import emitted, evaluate
+    from graphc.running import contract
 
-    found = evaluate(graph, given, expression=emitted)
+    found = evaluate(graph, given, expression=emitted, contract=contract)
     # Copies: a result shares memory with nothing, and a scalar is a NumPy scalar.
     return {name: np.array(found[node])[()] for name, node in graph.outputs}
 

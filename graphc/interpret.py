@@ -55,6 +55,7 @@ from graphc.types import DTYPES, FLOATING, Dim, Shape, Size, dtype_name, size_te
 
 Array = np.ndarray[Any, Any]
 Sizes = Mapping[str, Size]
+Contract = Callable[[Node, Sequence[Array], Sizes], Array]
 
 
 def definition(op: Elementwise) -> Expr:
@@ -78,17 +79,25 @@ def emitted(op: Elementwise) -> Expr:
     return parse(derivation(op).form, op.args)
 
 
+def summed(node: Node, args: Sequence[Array], sizes: Sizes) -> Array:
+    """The value of an index formula, term by term."""
+    assert isinstance(node.params, Einstein)
+    return einstein(node.params, args, sizes)
+
+
 def evaluate(
     graph: Graph,
     values: Mapping[str, Any],
     dtype: Any = None,
     expression: Callable[[Elementwise], Expr] = definition,
+    contract: Contract = summed,
 ) -> dict[Node, Any]:
     """The value of every node of `graph`, at inputs given by name.
 
     dtype: a NumPy dtype in which everything floating is computed instead of its own (np.complex128,
         np.longdouble); None keeps each node's own.
     expression: which formula of an elementwise op is evaluated, `definition` or `emitted`.
+    contract: how an index formula is summed.
 
     Returns an array of the node's dtype and shape for each node (the opaque value that a primitive
     saves is whatever its author saved). Raises GraphTypeError where an input is missing, unknown or
@@ -110,7 +119,7 @@ def evaluate(
                 sizes[str(node.params.count)] = len(found[node])
             else:
                 found[node] = evaluate_node(
-                    node, [found[x] for x in node.inputs], sizes, work, expression
+                    node, [found[x] for x in node.inputs], sizes, work, expression, contract
                 )
     return found
 
@@ -246,13 +255,14 @@ def evaluate_node(
     sizes: Sizes,
     work: Any = None,
     expression: Callable[[Elementwise], Expr] = definition,
+    contract: Contract = summed,
 ) -> Array:
     """The value of one node (an input or a primitive aside) at the values of its operands.
 
     expression: which formula of an elementwise op is evaluated; constant folding asks for the one
         that is emitted.
     """
-    result = _kind(node, args, sizes, work, expression)
+    result = _kind(node, args, sizes, work, expression, contract)
     target = DTYPES[node.type.dtype]
     if work is not None and node.type.dtype in FLOATING:
         target = work
@@ -275,6 +285,7 @@ def _kind(
     sizes: Sizes,
     work: Any,
     expression: Callable[[Elementwise], Expr],
+    contract: Contract,
 ) -> Any:
     op, params = node.op, node.params
     if isinstance(op, Elementwise):
@@ -287,7 +298,7 @@ def _kind(
         if isinstance(params, RangeParams):
             return np.arange(known(params.size, sizes))
     if isinstance(op, Contraction) and isinstance(params, Einstein):
-        return einstein(params, args, sizes)
+        return contract(node, args, sizes)
     if isinstance(op, Reduction) and isinstance(params, Axes):
         return _reduction(op, params, args[0])
     if isinstance(op, Layout):

@@ -208,3 +208,33 @@ def test_mistakes(x, W, options, message):
 def test_rank_is_checked():
     with pytest.raises(graphc.GraphError, match=r"conv2d: x f64\[2, 3, 8\] should be"):
         graphc.trace(lambda x, W: graphc.conv2d(x, W), "f64[2, 3, 8]", "f64[4, 3, 3]")
+
+
+def test_large_arrays_are_computed_by_emitted_code():
+    """The definition would take minutes; small ones, and other dtypes, agree with it."""
+    x = RNG.normal(size=(4, 32, 30, 30)).astype(np.float32)
+    W = RNG.normal(size=(32, 32, 3, 3)).astype(np.float32)
+    y = graphc.conv(x, W, padding=1)
+    assert y.dtype == np.float32
+    part = graphc.conv(x[:1, :, 3:8, 2:7].astype(np.float64), W.astype(np.float64))
+    np.testing.assert_allclose(y[:1, :, 4:7, 3:6], part, rtol=1e-3, atol=1e-3)
+    whole = RNG.integers(-9, 9, size=(2, 8, 16, 16))
+    kernels = RNG.integers(-9, 9, size=(8, 8, 3, 3))
+    found = graphc.conv(whole, kernels)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, naive(whole, kernels, (1, 1), (0, 0), (1, 1), 1))
+    back = graphc.conv_transpose(y, W, padding=1)
+    expected = (back.astype(np.float64) * x).sum()
+    assert (y.astype(np.float64) ** 2).sum() == pytest.approx(expected, rel=1e-4)
+
+
+def test_results_of_large_arrays_are_fresh():
+    x = RNG.normal(size=(4, 8, 33, 33))
+    before = x.copy()
+    for found in (graphc.max_pool(x, 3, stride=2), graphc.avg_pool(x, 3)):
+        assert not np.shares_memory(found, x)
+        found[:] = 0
+    np.testing.assert_array_equal(x, before)
+    g = graphc.trace(lambda x, W: graphc.conv(x, W), "f64[n, 8, 33, 33]", "f64[4, 8, 1, 1]")
+    W = RNG.normal(size=(4, 8, 1, 1))
+    np.testing.assert_allclose(g(x, W), np.einsum("nchw,oc->nohw", x, W[..., 0, 0]), rtol=1e-9)
