@@ -16,7 +16,8 @@ help:
 	@echo "make lint      ruff and mypy        make format  let ruff rewrite the files"
 	@echo "make derive    derive the op table's derivatives anew, with SymPy"
 	@echo "make accuracy  measure every op and partial against mpmath: docs/accuracy.md"
-	@echo "make bench     measure, as ratios to hand-written code"
+	@echo "make bench     measure, as ratios to hand-written code and to other libraries;"
+	@echo "               make bench BENCH=memory runs tests/benchmarks/bench_memory.py alone"
 	@echo "make clean     remove the virtual environment and all caches"
 
 demo: $(VENV)/package
@@ -49,8 +50,11 @@ derive: $(VENV)/test
 accuracy: $(VENV)/test
 	$(BIN)/python -m graphc.derive.accuracy
 
+# Each file writes its own section of the results, and may be run again alone: BENCH=memory.
+BENCH ?= *
 bench: $(VENV)/bench
-	set -e; for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file; done
+	kept=0; for file in tests/benchmarks/bench_$(BENCH).py; do $(BIN)/python $$file || kept=1; done; \
+	  exit $$kept
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,8 +18,19 @@ Peer = tuple[Callable[[], Any], Callable[[Any], tuple[Any, tuple[Any, ...]]]]
 
 def available() -> dict[str, Callable[[Any], Peer]]:
     """The makers whose library is installed."""
-    makers = {"jax": jax, "torch": torch, "autograd": autograd}
-    return {name: make for name, make in makers.items() if importlib.util.find_spec(name)}
+    makers = {
+        "jax": jax,
+        "torch": torch,
+        "torch.compile": torch_compile,
+        "autograd": autograd,
+        "pytensor": pytensor,
+        "casadi": casadi,
+    }
+    return {
+        name: make
+        for name, make in makers.items()
+        if importlib.util.find_spec(name.partition(".")[0])
+    }
 
 
 def version(name: str) -> str:
@@ -48,6 +59,17 @@ def jax(case: Any) -> Peer:
 
 def torch(case: Any) -> Peer:
     """Eager, one thread."""
+    return _torch(case, case.peers["torch"])
+
+
+def torch_compile(case: Any) -> Peer:
+    """torch.compile with its defaults, one thread."""
+    import torch
+
+    return _torch(case, torch.compile(case.peers["torch"], dynamic=False))
+
+
+def _torch(case: Any, loss: Any) -> Peer:
     import torch
 
     torch.set_num_threads(1)
@@ -61,7 +83,6 @@ def torch(case: Any) -> Peer:
     for position in positions:
         arguments[position].requires_grad_()
     leaves = [arguments[position] for position in positions]
-    loss = case.peers["torch"]
 
     def call() -> Any:
         value = loss(*arguments)
@@ -80,3 +101,39 @@ def autograd(case: Any) -> Peer:
     arguments = tuple(case.arguments.values())
     step = autograd.value_and_grad(case.peers["autograd"], argnum=_positions(case))
     return lambda: step(*arguments), lambda outcome: (outcome[0], tuple(outcome[1]))
+
+
+def pytensor(case: Any) -> Peer:
+    """A function of typed variables, compiled in the default mode."""
+    import pytensor
+    import pytensor.tensor as pt
+
+    variables = []
+    for name, argument in case.arguments.items():
+        array = np.asarray(argument)
+        kind = pt.TensorType(array.dtype.name, shape=array.shape)
+        variables.append(kind(name))
+    value = case.peers["pytensor"](*variables)
+    by = [variables[position] for position in _positions(case)]
+    step = pytensor.function(variables, [value, *pytensor.grad(value, by)])
+    arguments = [np.asarray(argument) for argument in case.arguments.values()]
+    return lambda: step(*arguments), lambda outcome: (outcome[0], tuple(outcome[1:]))
+
+
+def casadi(case: Any) -> Peer:
+    """A graph of scalars, run by CasADi's virtual machine."""
+    import casadi
+
+    variables = [casadi.SX.sym(name, np.size(value)) for name, value in case.arguments.items()]
+    value = case.peers["casadi"](*variables)
+    by = [variables[position] for position in _positions(case)]
+    step = casadi.Function("step", variables, [value, *(casadi.gradient(value, x) for x in by)])
+    arguments = list(case.arguments.values())
+
+    def results(outcome: Any) -> tuple[Any, tuple[Any, ...]]:
+        shapes = [np.shape(argument) for argument in case.arguments.values()]
+        arrays = [np.asarray(part) for part in outcome]
+        grads = zip(arrays[1:], _positions(case), strict=True)
+        return arrays[0].item(), tuple(grad.reshape(shapes[at]) for grad, at in grads)
+
+    return lambda: step(*arguments), results

@@ -25,18 +25,35 @@ def dtype_of(case):
     return np.asarray(case.arguments[case.wrt[0]]).dtype
 
 
+# What a user may choose of the plan: each is another source of the same function.
+PLANS = {
+    "fused": {},
+    "threads": {"threads": 2},
+    "workspace": {"workspace": True},
+    "naive": {"stable": False},
+}
+
+
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 def test_a_workload_computes_what_its_definition_says(workload):
     case = workload.build(*workload.small)
     graph = case.graph()
-    value, grads = graphc.compile(graph, wrt=case.wrt).value_and_grad(*case.arguments.values())
+    arguments = tuple(case.arguments.values())
     expected = evaluate_outputs(grad(graph, wrt=case.wrt), case.arguments)
-    output = evaluate_outputs(graph, case.arguments)
-    (output,) = output.values()
-    compare(value, output, dtype_of(case))
-    for found, name in zip(grads, case.wrt, strict=True):
-        compare(found, expected[f"d_{name}"], dtype_of(case))
-        assert np.asarray(found).dtype == dtype_of(case)
+    (output,) = evaluate_outputs(graph, case.arguments).values()
+
+    def check(value, grads):
+        compare(value, output, dtype_of(case))
+        for found, name in zip(grads, case.wrt, strict=True):
+            compare(found, expected[f"d_{name}"], dtype_of(case))
+            assert np.asarray(found).dtype == dtype_of(case)
+
+    for options in PLANS.values():
+        compiled = graphc.compile(graph, wrt=case.wrt, **options)
+        for _ in range(2):  # what the first call leaves in a workspace changes nothing
+            check(*compiled.value_and_grad(*arguments))
+    value, saved = compiled.forward(*arguments)
+    check(value, compiled.backward(saved))
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)

@@ -18,8 +18,8 @@ class Case:
     model: the loss as a user writes it, in NumPy; it is traced for graphc.
     hand: value and gradients (a tuple, in the order of `wrt`) by the best NumPy we can write.
     wrt: the parameters, by name. arguments: arrays by name, in the model's order.
-    peers: the model in a peer's own functions: "jax", "torch", "autograd". What is missing here is
-        not measured.
+    peers: the model in a peer's own functions: "jax", "torch", "autograd", "pytensor", "casadi".
+        What is missing here is not measured.
     straight: names of rows that compare with a straight line rather than an expert's version.
     """
 
@@ -60,7 +60,7 @@ def random(*shape: int, seed: int = 0, dtype: str = "f64", scale: float = 1.0) -
 
 def everywhere(model: Callable[..., Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     """The same text for every peer: `model(xp)` is the loss in the functions of module xp."""
-    return {peer: _late(model, peer) for peer in ("jax", "torch", "autograd")}
+    return {peer: _late(model, peer) for peer in ("jax", "torch", "autograd", "pytensor")}
 
 
 def _late(model: Callable[..., Callable[..., Any]], peer: str) -> Callable[..., Any]:
@@ -82,6 +82,14 @@ def namespace(peer: str) -> Any:
         import torch
 
         return torch
+    if peer == "pytensor":
+        import pytensor.tensor
+
+        return pytensor.tensor
+    if peer == "casadi":
+        import casadi
+
+        return casadi
     import autograd.numpy
 
     return autograd.numpy

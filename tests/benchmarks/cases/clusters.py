@@ -55,7 +55,7 @@ def kmeans(k: int, n: int, d: int) -> Case:
         return loss(x, centres, lambda distances: namespace("autograd").min(distances, axis=1))
 
     arguments = {"x": random(n, d, seed=1), "centres": random(k, d, seed=2)}
-    peers = {"jax": other, "torch": torch, "autograd": autograd}
+    peers = {"jax": other, "torch": torch, "autograd": autograd, "pytensor": other}
     return Case(model, hand, ("centres",), arguments, peers, 1e-8)
 
 

@@ -72,6 +72,11 @@ def mlp(batch: int, *widths: int) -> Case:
         z = scores(x, parameters, lambda u: xp.maximum(u, 0))
         return xp.mean(logsumexp(z, axis=1) - z[np.arange(batch), y])
 
+    def pytensor(x, y, *parameters):
+        xp = namespace("pytensor")
+        z = scores(x, parameters, lambda u: xp.maximum(u, np.float32(0)))
+        return xp.mean(xp.logsumexp(z, axis=1) - z[np.arange(batch), y])
+
     arguments = {
         "x": random(batch, widths[0], seed=1, dtype="f32"),
         "y": np.random.default_rng(2).integers(0, widths[-1], batch),
@@ -81,7 +86,7 @@ def mlp(batch: int, *widths: int) -> Case:
         scale = (2.0 / rows) ** 0.5
         arguments[f"W{layer}"] = random(rows, columns, seed=layer + 3, dtype="f32", scale=scale)
         arguments[f"b{layer}"] = random(columns, seed=layer + 9, dtype="f32", scale=0.1)
-    peers = {"jax": jax, "torch": torch, "autograd": autograd}
+    peers = {"jax": jax, "torch": torch, "autograd": autograd, "pytensor": pytensor}
     return Case(model, hand, names, arguments, peers, 1e-4)
 
 
@@ -146,6 +151,10 @@ def attention(batch: int, length: int, width: int) -> Case:
 
         return formula(softmax)(*arguments)
 
+    def pytensor(*arguments):
+        xp = namespace("pytensor").special
+        return formula(lambda s: xp.softmax(s, axis=-1))(*arguments)
+
     arguments = {
         "x": random(batch, length, width, seed=1, dtype="f32"),
         **{
@@ -154,7 +163,7 @@ def attention(batch: int, length: int, width: int) -> Case:
         },
         "c": random(batch, length, width, seed=5, dtype="f32"),
     }
-    peers = {"jax": jax, "torch": torch, "autograd": autograd}
+    peers = {"jax": jax, "torch": torch, "autograd": autograd, "pytensor": pytensor}
     return Case(model, hand, ("Wq", "Wk", "Wv"), arguments, peers, 1e-3)
 
 
@@ -185,7 +194,7 @@ def embedding(rows: int, width: int, tokens: int) -> Case:
         "index": np.random.default_rng(2).integers(0, rows, tokens),
         "c": random(tokens, width, seed=3, dtype="f32"),
     }
-    peers = dict.fromkeys(("jax", "torch", "autograd"), model)
+    peers = dict.fromkeys(("jax", "torch", "autograd", "pytensor"), model)
     return Case(model, hand, ("table",), arguments, peers, 1e-3)
 
 

@@ -27,7 +27,8 @@ def neuron() -> Case:
 
     names = ("w0", "x0", "w1", "x1", "w2")
     values = dict(zip(names, (2.0, -1.0, -3.0, -2.0, -3.0), strict=True))
-    return Case(model, hand, names, values, everywhere(formula))
+    peers = {**everywhere(formula), "casadi": lambda *xs: formula(namespace("casadi"))(*xs)}
+    return Case(model, hand, names, values, peers)
 
 
 def scalar_graph(nodes: int) -> Case:
@@ -54,7 +55,12 @@ def scalar_graph(nodes: int) -> Case:
     names = tuple("abcdefghij")
     values = dict(zip(names, np.linspace(-0.5, 0.6, 10).tolist(), strict=True))
     peers = everywhere(lambda xp: formula(xp.tanh, xp.sin))
+    peers["casadi"] = lambda *xs: formula(*_casadi("tanh", "sin"))(*xs)
     return Case(model, _straight_line(kinds, picks), names, values, peers)
+
+
+def _casadi(*functions):
+    return [getattr(namespace("casadi"), name) for name in functions]
 
 
 def _random_formula(nodes):
@@ -130,13 +136,14 @@ def rosenbrock(n: int) -> Case:
         grad[:-1] -= t
         return value, (grad,)
 
-    return Case(
-        model,
-        small if n == 2 else hand,
-        ("x",),
-        {"x": random(n, seed=1)},
-        dict.fromkeys(("jax", "torch", "autograd"), model),
-    )
+    def casadi(x):
+        terms = 100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2
+        return namespace("casadi").sum1(terms)
+
+    peers = dict.fromkeys(("jax", "torch", "autograd", "pytensor"), model)
+    if n <= 100:  # a graph of scalars
+        peers["casadi"] = casadi
+    return Case(model, small if n == 2 else hand, ("x",), {"x": random(n, seed=1)}, peers)
 
 
 def logistic(rows: int, columns: int) -> Case:
@@ -174,12 +181,16 @@ def logistic(rows: int, columns: int) -> Case:
     def autograd(X, y, w):
         return namespace("autograd").logaddexp(0.0, -y * (X @ w)).mean()
 
+    def pytensor(X, y, w):
+        return namespace("pytensor").softplus(-y * (X @ w)).mean()
+
     arguments = {
         "X": random(rows, columns, seed=2),
         "y": np.sign(random(rows, seed=3)),
         "w": random(columns, seed=4, scale=0.3),
     }
-    return Case(model, hand, ("w",), arguments, {"jax": jax, "torch": torch, "autograd": autograd})
+    peers = {"jax": jax, "torch": torch, "autograd": autograd, "pytensor": pytensor}
+    return Case(model, hand, ("w",), arguments, peers)
 
 
 def logsumexp(n: int) -> Case:
@@ -209,7 +220,10 @@ def logsumexp(n: int) -> Case:
 
         return logsumexp(x)
 
-    peers = {"jax": jax, "torch": torch, "autograd": autograd}
+    def pytensor(x):
+        return namespace("pytensor").logsumexp(x)
+
+    peers = {"jax": jax, "torch": torch, "autograd": autograd, "pytensor": pytensor}
     return Case(model, hand, ("x",), {"x": random(n, seed=5)}, peers)
 
 
@@ -251,6 +265,7 @@ def chain(n: int, dtype: str) -> Case:
         "jax": jax,
         "torch": lambda x: formula(lambda xp, x: xp.sigmoid(x))(namespace("torch"))(x),
         "autograd": lambda x: formula(lambda xp, x: 1 / (1 + xp.exp(-x)))(namespace("autograd"))(x),
+        "pytensor": lambda x: formula(lambda xp, x: xp.sigmoid(x))(namespace("pytensor"))(x),
     }
     rtol = 2e-4 if dtype == "f32" else 1e-9
     return Case(model, hand, ("x",), {"x": random(n, seed=6, dtype=dtype)}, peers, rtol)
