@@ -9,6 +9,9 @@ from codegen.plan.windows import Extents, Factor
 from codegen.program import Reshape
 from codegen.types import Size, product
 
+# Matrices of fewer rows and columns.
+_SMALL = 32
+
 
 def split_order(
     wanted: list[str], batch: list[str], mine: list[str], yours: list[str]
@@ -52,7 +55,8 @@ def matmul(
         summed = [name for name in b.names if name in summed]
     # NumPy multiplies a stack of matrices by one matrix without any reshape.
     stack = [*lead, *left, *summed]
-    if not lead and len(left) > 1 and len(summed) == 1 and list(a.names) == stack:
+    stacked = not lead and len(left) > 1 and len(summed) == 1 and list(a.names) == stack
+    if stacked and not _few(extents[left[-1]], extents[summed[0]]):
         lead, left = left[:-1], left[-1:]
         x = a.value
     else:
@@ -82,6 +86,12 @@ def matmul(
     if shape != final:
         result = sheet.look(result, Reshape(final), final)
     return Factor(result, names)
+
+
+def _few(rows: Size, terms: Size) -> bool:
+    """Whether the matrices of a stack are so small that one large product is faster: the other
+    factor is then prepared once."""
+    return all(isinstance(size, int) and size <= _SMALL for size in (rows, terms))
 
 
 def _grouped(

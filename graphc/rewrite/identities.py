@@ -20,6 +20,7 @@ from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
 from graphc.rewrite import moves
 from graphc.rewrite.partials import unused_operands
+from graphc.rewrite.quotients import adjoint_of_normalised
 from graphc.rewrite.scatters import add_of_places, add_of_scatter, multiply_gathered
 from graphc.rewrite.walk import Rule, fitted, rebuild, table_name, uniform
 from graphc.types import FLOATING, broadcast
@@ -330,6 +331,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         multiply_zero,
         multiply_gathered,
         signs_cancel,
+        adjoint_of_normalised,
     ),
     "divide": (divide_one, divide_minus_one, signs_cancel),
     "power": (power_one,),

@@ -64,6 +64,12 @@ SPELLED = [
         [("f64[b, n, k]", "b, i, k"), ("f64[b, m, k]", "b, j, k")],
         "y = a0 @ a1.swapaxes(-2, -1)",
     ),
+    (
+        "b, i, j",
+        "f64[b, 3, m]",
+        [("f64[b, 3, 5]", "b, i, k"), ("f64[m, 5]", "j, k")],
+        "y = (a0.reshape(3*b, 5) @ a1.T).reshape(b, 3, m)",  # one product for a stack of small ones
+    ),
     ("b", "f64[b]", [("f64[b, k]", "b, k"), ("f64[b, k]", "b, k")], "y = np.vecdot(a0, a1)"),
 ]
 

@@ -64,38 +64,35 @@ def forward(x, Wq, Wk, Wv):
     x_Wq = x @ Wq
     x_Wk = x @ Wk
     v = x @ Wv  # f32[batch, time, 16]
-    weights_terms = x_Wq @ x_Wk.swapaxes(-2, -1)
-    weights_terms /= 4.0
-    weights_terms -= weights_terms.max(axis=2, keepdims=True)
-    exp_weights_terms = np.exp(weights_terms, out=weights_terms)
-    weights_part = exp_weights_terms.sum(axis=2)
-    weights = exp_weights_terms / weights_part[:, :, None]  # f32[batch, time, time]
+    weights = x_Wq @ x_Wk.swapaxes(-2, -1)  # f32[batch, time, time]
+    weights /= 4.0
+    weights -= weights.max(axis=2, keepdims=True)
+    exp_weights = np.exp(weights, out=weights)
+    weights = np.divide(
+        exp_weights, exp_weights.sum(axis=2, keepdims=True), out=exp_weights
+    )
     mixed = weights @ v  # f32[batch, time, 16]
 
     # attention = sum(mixed * mixed) / (16*batch*time)
     attention = (mixed * mixed).sum() / (16*batch*time)
-    return attention, (
-        x, x_Wq, x_Wk, v, exp_weights_terms, weights_part, weights, mixed
-    )
+    return attention, (x, x_Wq, x_Wk, v, weights, mixed)
 
 
 def backward(saved, d_attention=1.0):
     """The cotangents of Wq, Wk, Wv, from those of the outputs."""
-    x, x_Wq, x_Wk, v, exp_weights_terms, weights_part, weights, mixed = saved
+    x, x_Wq, x_Wk, v, weights, mixed = saved
     if type(d_attention) is not F32.type:
         d_attention = _check_backward(d_attention)
     batch = x.shape[0]
     time = x.shape[1]
-    weights_part_slice = weights_part[:, :, None]
     d_mixed = d_attention / np.float32(16*batch*time) * mixed  # f32[batch, time, 16]
     d_mixed *= 2.0
     d_weights = d_mixed @ v.swapaxes(-2, -1)  # f32[batch, time, time]
     d_v = weights.swapaxes(-2, -1) @ d_mixed  # f32[batch, time, 16]
-    d_Wq_part = d_weights / weights_part_slice
-    t = -weights
-    t /= weights_part_slice
-    d_Wq_part += np.vecdot(d_weights, t)[:, :, None]
-    d_Wq_part *= exp_weights_terms
+    d_Wq_part = np.subtract(
+        d_weights, np.vecdot(d_weights, weights)[:, :, None], out=d_weights
+    )
+    d_Wq_part *= weights
     d_Wv = x.reshape(batch*time, 16).T @ d_v.reshape(batch*time, 16)  # f32[16, 16]
     d_Wq_part *= 0.25
     d_Wk = (
@@ -125,12 +122,13 @@ def value_and_grad(x, Wq, Wk, Wv):
     x_Wq = x @ Wq
     x_Wk = x @ Wk
     v = x @ Wv  # f32[batch, time, 16]
-    weights_terms = x_Wq @ x_Wk.swapaxes(-2, -1)
-    weights_terms /= 4.0
-    weights_terms -= weights_terms.max(axis=2, keepdims=True)
-    exp_weights_terms = np.exp(weights_terms, out=weights_terms)
-    weights_part = exp_weights_terms.sum(axis=2, keepdims=True)
-    weights = exp_weights_terms / weights_part  # f32[batch, time, time]
+    weights = x_Wq @ x_Wk.swapaxes(-2, -1)  # f32[batch, time, time]
+    weights /= 4.0
+    weights -= weights.max(axis=2, keepdims=True)
+    exp_weights = np.exp(weights, out=weights)
+    weights = np.divide(
+        exp_weights, exp_weights.sum(axis=2, keepdims=True), out=exp_weights
+    )
     mixed = weights @ v  # f32[batch, time, 16]
 
     # attention = sum(mixed * mixed) / (16*batch*time)
@@ -140,11 +138,10 @@ def value_and_grad(x, Wq, Wk, Wv):
     d_mixed = np.add(mixed, mixed, out=mixed)  # f32[batch, time, 16]
     d_weights = d_mixed @ v.swapaxes(-2, -1)  # f32[batch, time, time]
     d_v = np.matmul(weights.swapaxes(-2, -1), d_mixed, out=v)  # f32[batch, time, 16]
-    d_Wq_part = d_weights / weights_part
-    t = np.negative(weights, out=weights)
-    t /= weights_part
-    d_Wq_part += np.vecdot(d_weights, t)[:, :, None]
-    d_Wq_part *= exp_weights_terms
+    d_Wq_part = np.subtract(
+        d_weights, np.vecdot(d_weights, weights)[:, :, None], out=d_weights
+    )
+    d_Wq_part *= weights
     d_Wv = x.reshape(batch*time, 16).T @ d_v.reshape(batch*time, 16)  # f32[16, 16]
     d_Wq_part *= 0.25
     d_Wk = (
