@@ -10,7 +10,7 @@ import numpy as np
 from codegen.program import Affine
 from graphc import nodes
 from graphc.dispatch.einsum import einsum_nodes
-from graphc.dispatch.options import axes_of, dtype_of, one_axis, part, refuse
+from graphc.dispatch.options import axes_of, one_axis, part, refuse, typed
 from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
@@ -129,9 +129,7 @@ def trace(
     a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
 ) -> Node:
     refuse("np.trace", out=out)
-    x = lift(a)
-    if dtype is not None:
-        x = nodes.cast(x, dtype_of(dtype))
+    x = typed(lift(a), dtype)
     if x.type.dtype in ("bool", "i32"):
         x = nodes.cast(x, "i64")
     what = f"np.trace: {nodes.describe(x)}"
@@ -141,14 +139,14 @@ def trace(
     shape = x.type.shape
     if offset or same_size(shape[first], shape[second]) is not True:
         diagonal = nodes.diagonal(x, offset, first, second)
-        return nodes.sum_(diagonal, (diagonal.type.ndim - 1,))
+        return typed(nodes.sum_(diagonal, (diagonal.type.ndim - 1,)), dtype)
     at: list[Affine] = [nodes.index(f"i{k}") for k in range(x.type.ndim)]
     at[first] = at[second] = nodes.index("k")
     free = [k for k in range(x.type.ndim) if k not in (first, second)]
     out_index = tuple(nodes.index(f"i{k}") for k in free)
     extents = (*((f"i{k}", shape[k]) for k in free), ("k", shape[first]))
     params = Einstein(out_index, (tuple(at),), extents, tuple(shape[k] for k in free))
-    return nodes.contraction(TRACE, params, x)
+    return typed(nodes.contraction(TRACE, params, x), dtype)
 
 
 @implements(np.linalg.tensordot)

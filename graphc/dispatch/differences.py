@@ -12,7 +12,7 @@ from graphc import nodes
 from graphc.dispatch.options import flat, flipped, floating, given, one_axis, part
 from graphc.dispatch.registry import implements
 from graphc.dispatch.sorting import places_in
-from graphc.errors import GraphValueError, located
+from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, lift, lift_all
 from graphc.ops.kinds import Contraction, Einstein
@@ -49,9 +49,17 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     return x
 
 
+def _numbers(x: Node, function: str) -> Node:
+    if x.type.dtype == "bool":
+        raise GraphTypeError(
+            located(f"{function}: {nodes.describe(x)}: NumPy subtracts no bools; .astype('i64')")
+        )
+    return x
+
+
 @implements(np.ediff1d)
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Node:
-    x = flat(lift(ary))
+    x = flat(_numbers(lift(ary), "np.ediff1d"))
     parts = [_step(x, 0)]
     if to_begin is not None:
         parts.insert(0, flat(nodes.cast(lift(to_begin), x.type.dtype)))
@@ -76,15 +84,14 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Node:
             width = _step(along, one_axis(axis, along.type.ndim, "np.trapezoid"))
     rest = node.type.shape[place] - 1
     pairs = nodes.add(part(node, place, 1, rest), part(node, place, 0, rest))
-    area = nodes.elementwise("divide", nodes.multiply(width, pairs), nodes.constant(2, "i64"))
-    if area.type.dtype == "f64" and node.type.dtype == "f32" and width.type.dtype == "f32":
-        area = nodes.cast(area, "f32")
-    return nodes.sum_(area, (place,))
+    area = floating(nodes.multiply(width, pairs))
+    halved = nodes.elementwise("divide", area, nodes.constant(2, area.type.dtype))
+    return nodes.sum_(halved, (place,))
 
 
 @implements(np.gradient)
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    x = floating(lift(f))
+    x = floating(_numbers(lift(f), "np.gradient"))
     what = f"np.gradient: {nodes.describe(x)}"
     ndim = x.type.ndim
     listed = axis if isinstance(axis, tuple | list) else (axis,)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphc import nodes
-from graphc.dispatch.options import along, axes_of, flag, floating, given, refuse, typed
+from graphc.dispatch.options import along, averaged, axes_of, flag, given, refuse, typed
 from graphc.dispatch.reductions import (
     combined,
     mask_of,
@@ -56,7 +56,7 @@ def nansum(
     x = typed(lift(a), dtype)
     mask = _both(present(x), mask_of(x, where, "np.nansum"))
     total = nodes.sum_(masked(x, mask, 0), axes_of(axis, x, "np.nansum"), flag(keepdims))
-    return combined("add", initial, total)
+    return combined("add", initial, typed(total, dtype))
 
 
 @implements(np.nanprod)
@@ -74,7 +74,7 @@ def nanprod(
     mask = _both(present(x), mask_of(x, where, "np.nanprod"))
     axes = axes_of(axis, x, "np.nanprod")
     result = nodes.reduction("prod", masked(x, mask, 1), axes, flag(keepdims))
-    return combined("multiply", initial, result)
+    return combined("multiply", initial, typed(result, dtype))
 
 
 @implements(np.nanmean)
@@ -88,7 +88,7 @@ def nanmean(
     where: Any = None,
 ) -> Node:
     refuse("np.nanmean", out=out)
-    x = floating(typed(lift(a), dtype))
+    x = averaged(lift(a), dtype, "np.nanmean")
     mask = _both(present(x), mask_of(x, where, "np.nanmean"))
     return mean_of(x, axes_of(axis, x, "np.nanmean"), flag(keepdims), mask)
 
@@ -108,7 +108,7 @@ def _spread(name: str, finish: Callable[[Node], Node], function: Callable[..., A
         correction: Any = None,
     ) -> Node:
         refuse(f"np.{name}", out=out)
-        x = floating(typed(lift(a), dtype))
+        x = averaged(lift(a), dtype, f"np.{name}")
         mask = _both(present(x), mask_of(x, where, f"np.{name}"))
         axes = axes_of(axis, x, f"np.{name}")
         ddof = correction if given(correction) else ddof

@@ -81,6 +81,18 @@ def typed(x: Node, dtype: Any) -> Node:
     return nodes.cast(x, dtype_of(dtype)) if given(dtype) else x
 
 
+def averaged(x: Node, dtype: Any, function: str) -> Node:
+    """x in the dtype in which it is averaged: that which is given, else its own or f64.
+
+    Raises GraphTypeError for an integer dtype, in which NumPy rounds every step.
+    """
+    if given(dtype) and dtype_of(dtype) in ("i32", "i64", "bool"):
+        raise GraphTypeError(
+            located(f"{function}: dtype={dtype_of(dtype)} holds no average; use f64, and cast")
+        )
+    return floating(typed(x, dtype))
+
+
 def floating(x: Node) -> Node:
     """x as it is where it is floating, else as f64, in which NumPy computes with integers."""
     return x if x.type.floating else nodes.cast(x, "f64")

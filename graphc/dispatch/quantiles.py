@@ -159,15 +159,17 @@ def _quantile(function: str, missing: bool, scale: float) -> Callable[..., Node]
             )
         x = lift(a)
         # The ends of integers, asked for by an integer, are integers; so is what one element gives.
-        ends = method == "linear" and scale == 1 and not lift_beside(q, x.type.dtype).type.floating
-        whole = (method in _ONE_ELEMENT or ends) and not missing
+        exact = scale == 1 and method == "linear" and not lift_beside(q, x.type.dtype).type.floating
+        whole = (method in _ONE_ELEMENT or exact) and not missing
         x = x if whole else floating(x)
         axes = axes_of(axis, x, function)
         ordered = _ordered(x, axes, function)
         level = floating(lift_beside(q, x.type.dtype))
         _check_level(function, level, scale)
         # An array q is f64, a number is weak.
-        dtype = promote(x.type.dtype, level.type.dtype) if x.type.floating else level.type.dtype
+        dtype = level.type.dtype
+        if x.type.floating:
+            dtype = x.type.dtype if exact else promote(x.type.dtype, dtype)
         level = nodes.cast(level, dtype)
         if scale != 1:
             level = nodes.elementwise("divide", level, nodes.constant(scale, dtype))
@@ -177,7 +179,7 @@ def _quantile(function: str, missing: bool, scale: float) -> Callable[..., Node]
             "maximum", nodes.elementwise("subtract", count, _whole(1)), _whole(0)
         )
         place = _place(method, level, count, last)
-        if method in _ONE_ELEMENT or not x.type.floating:
+        if method in _ONE_ELEMENT or exact:
             result = _read(ordered, _inside(nodes.cast(place, "i64"), last))
         else:
             result = _interpolated(method, nodes.cast(ordered, dtype), place, last)

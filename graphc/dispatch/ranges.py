@@ -12,7 +12,7 @@ from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import lift, lift_all, lift_beside
-from graphc.types import Shape, array_type, broadcast
+from graphc.types import FLOATING, Shape, array_type, broadcast, promote
 
 
 @implements(np.linspace)
@@ -28,7 +28,7 @@ def linspace(
     device: Any = None,
 ) -> Any:
     refuse("np.linspace", device=device)
-    first, last = map(floating, lift_all((start, stop)))
+    first, last = _ends(start, stop)
     points, step = _evenly(first, last, num, endpoint, "np.linspace")
     points = _typed(points, dtype)
     points = _placed(points, axis, "np.linspace")
@@ -46,7 +46,7 @@ def logspace(
     axis: int = 0,
 ) -> Node:
     """base ** linspace(start, stop): by the ends and by the base."""
-    first, last = map(floating, lift_all((start, stop)))
+    first, last = _ends(start, stop)
     root = lift(base)
     if root.type.ndim:
         # Beside an array of bases NumPy makes arrays of the ends, numbers among them.
@@ -93,6 +93,14 @@ def geomspace(
         pieces.append(nodes.broadcast_to(last, (1, *shape)))
     points = nodes.multiply(nodes.concatenate(pieces, 0), sign)
     return _typed(_placed(points, axis, "np.geomspace"), dtype)
+
+
+def _ends(start: Any, stop: Any) -> tuple[Node, Node]:
+    """Both ends in the dtype of the points: a bool beside f32 is f32, an integer is f64."""
+    first, last = lift_all((start, stop))
+    kind = promote(first.type.dtype, last.type.dtype)
+    kind = kind if kind in FLOATING else "f64"
+    return nodes.cast(first, kind), nodes.cast(last, kind)
 
 
 def _evenly(first: Node, last: Node, num: Any, endpoint: bool, function: str) -> tuple[Node, Node]:

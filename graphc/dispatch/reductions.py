@@ -10,6 +10,7 @@ import numpy as np
 from graphc import nodes
 from graphc.dispatch.options import (
     along,
+    averaged,
     axes_of,
     count_of,
     flag,
@@ -151,7 +152,7 @@ def mean(
     where: Any = None,
 ) -> Node:
     refuse("np.mean", out=out)
-    x = floating(typed(lift(a), dtype))
+    x = averaged(lift(a), dtype, "np.mean")
     axes = axes_of(axis, x, "np.mean")
     return mean_of(x, axes, flag(keepdims), mask_of(x, where, "np.mean"))
 
@@ -219,7 +220,7 @@ def var(
     correction: Any = None,
 ) -> Node:
     refuse("np.var", out=out)
-    x = floating(typed(lift(a), dtype))
+    x = averaged(lift(a), dtype, "np.var")
     mask = mask_of(x, where, "np.var")
     ddof = correction if given(correction) else ddof
     return variance(x, axes_of(axis, x, "np.var"), ddof, flag(keepdims), mask, mean)
@@ -239,7 +240,7 @@ def std(
     correction: Any = None,
 ) -> Node:
     refuse("np.std", out=out)
-    x = floating(typed(lift(a), dtype))
+    x = averaged(lift(a), dtype, "np.std")
     mask = mask_of(x, where, "np.std")
     ddof = correction if given(correction) else ddof
     return root(variance(x, axes_of(axis, x, "np.std"), ddof, flag(keepdims), mask, mean))

@@ -174,6 +174,15 @@ def _positive(x: Any) -> Node:
     return lift(x)
 
 
+def _reciprocal(x: Any) -> Node:
+    node = lift(x)
+    if not node.type.floating:
+        raise GraphTypeError(
+            located(f"np.reciprocal: {nodes.describe(node)}: NumPy's is an integer; use 1 / x")
+        )
+    return nodes.elementwise("reciprocal", node)
+
+
 def _fabs(x: Any) -> Node:
     node = lift(x)
     return nodes.elementwise("absolute", node if node.type.floating else nodes.cast(node, "f64"))
@@ -207,7 +216,12 @@ def _modf(x: Any) -> tuple[Node, ...]:
 
 def _ldexp(x: Any, exponent: Any) -> Node:
     """x * 2**exponent, in two halves, so that neither overflows where the product does not."""
-    a, n = lift_all((x, exponent))
+    a, n = lift(x), lift(exponent)
+    n = nodes.cast(n, "i64") if n.type.dtype == "bool" else n
+    if n.type.dtype not in ("i32", "i64"):
+        raise GraphTypeError(
+            located(f"np.ldexp: the exponent {nodes.describe(n)} is no integer; use x * np.exp2(n)")
+        )
     a = a if a.type.floating else nodes.cast(a, "f64")
     half = nodes.elementwise("floor_divide", n, nodes.constant(2, n.type.dtype))
     for part in (half, nodes.elementwise("subtract", n, half)):
@@ -233,6 +247,7 @@ def _bitwise(name: str) -> Callable[..., Node]:
 
 
 _SPECIAL: dict[str, Callable[..., Any]] = {
+    "reciprocal": _reciprocal,
     "positive": _positive,
     "conjugate": _positive,
     "fabs": _fabs,
