@@ -7,11 +7,11 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test long lint format derive accuracy bench clean
+.PHONY: help demo examples examples-quick test long lint format derive accuracy bench clean
 
 help:
 	@echo "make demo      run the circuit, print its gradient code, train the digits net"
-	@echo "make examples  run every example, reduced"
+	@echo "make examples  run every example at full size (some minutes); examples-quick: reduced"
 	@echo "make test      run the tests        make long    run the slow tests too"
 	@echo "make lint      ruff and mypy        make format  let ruff rewrite the files"
 	@echo "make derive    derive the op table's derivatives anew, with SymPy"
@@ -25,9 +25,14 @@ demo: $(VENV)/package
 	$(BIN)/graphc show examples/circuit.toml
 	$(BIN)/python examples/digits.py
 
-examples: $(VENV)/package
+examples: $(VENV)/examples
+	set -e; for file in examples/*.toml; do $(BIN)/graphc run $$file; $(BIN)/graphc check $$file; done
+	set -e; for file in examples/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	$(BIN)/python examples/digits.py --layers 3
+
+examples-quick: $(VENV)/examples
 	set -e; for file in examples/*.toml; do $(BIN)/graphc run $$file; done
-	set -e; for file in examples/*.py; do $(BIN)/python $$file --quick; done
+	set -e; for file in examples/*.py; do echo "== $$file"; $(BIN)/python $$file --quick; done
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest
@@ -70,6 +75,10 @@ $(VENV)/ready:
 $(VENV)/package: pyproject.toml | $(VENV)/ready
 	$(PIP) --editable .
 	@touch $@
+
+$(VENV)/examples: pyproject.toml | $(VENV)/ready
+	$(PIP) --editable '.[special,plot]'
+	@touch $@ $(VENV)/package
 
 $(VENV)/test: pyproject.toml | $(VENV)/ready
 	$(PIP) --editable '.[test]'

@@ -1,4 +1,4 @@
-"""AlexNet, whole and reduced: `python examples/alexnet.py [--quick] [--full]`.
+"""AlexNet, whole and reduced: `python examples/alexnet.py [--quick]`.
 
 After Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural
 networks" (2012): five convolutions with ReLU, local response normalisation and overlapping max
@@ -8,8 +8,8 @@ pooling, three dense layers with dropout, softmax. Three sizes of one definition
     single    one column without normalisation (Krizhevsky, 2014): 61,100,840, 0.71 GMAC
     reduced   for the handwritten digits, enlarged to 32x32
 
-The reduced one is trained; `--full` takes a training step of each whole net on a batch of 8 images:
-forward, backward, and the paper's update by momentum with weight decay.
+The whole ones take a training step on a batch of 8 random images: forward, backward, and the
+paper's update by momentum with weight decay. The reduced one is trained; `--quick` runs it alone.
 """
 
 import argparse
@@ -195,19 +195,17 @@ def full_step(name="grouped", batch=8, seed=0):
 
 
 def main(arguments=None):
-    """Train the reduced net; return its test accuracy."""
+    """A step of each whole net, then the training of the reduced one; return its test accuracy."""
     parser = argparse.ArgumentParser(description="AlexNet.")
-    parser.add_argument("--quick", action="store_true", help="one epoch")
-    parser.add_argument("--full", action="store_true", help="a training step of the whole nets")
+    parser.add_argument("--quick", action="store_true", help="one epoch of the reduced net")
     options = parser.parse_args(arguments)
-    if options.full:
-        for name in ("grouped", "single"):
-            params, _, value, seconds = full_step(name)
-            count = sum(p.size for p in params.values())
-            print(f"{name}: {count:,} parameters, batch 8, loss {value:.3f}, {seconds:.2f} s")
+    for name in () if options.quick else ("grouped", "single"):
+        params, _, value, seconds = full_step(name)
+        count = sum(p.size for p in params.values())
+        print(f"{name}: {count:,} parameters, batch 8, loss {value:.3f}, {seconds:.2f} s a step")
     epochs = 1 if options.quick else 30
     accuracy, history = train(epochs)
-    first, last = history.losses[0], history.losses[-1]
+    first, last = history.losses[0], history.epochs[-1]
     print(f"reduced: loss {first:.3f} to {last:.3f} in {epochs} epochs, accuracy {accuracy:.1%}")
     return accuracy
 

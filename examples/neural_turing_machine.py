@@ -212,8 +212,9 @@ def main(arguments=None):
     """Train, printing the loss and the share of wrong bits, which is returned."""
     parser = argparse.ArgumentParser(description="A Neural Turing Machine learns to copy.")
     parser.add_argument("--quick", action="store_true", help="short sequences, few steps")
-    parser.add_argument("--steps", type=int, default=10000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--longest", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--curve", metavar="FILE", help="keep the curve in this .csv file")
     parser.add_argument("--plot", metavar="FILE", help="draw curve and heads with matplotlib")
     options = parser.parse_args(arguments)
@@ -227,7 +228,7 @@ def main(arguments=None):
             seconds = time.perf_counter() - began
             print(f"step {step}: loss {loss:.4f}, {wrong:.2%} wrong, {seconds:.0f} s", flush=True)
 
-    params, curve = train(steps, longest, report=report)
+    params, curve = train(steps, longest, options.seed, report=report)
     wrong = float(curve[-100:, 1].mean())
     print(f"after {steps} steps: {wrong:.2%} of the bits wrong")
     bits, found, weights = copy(params, longest)

@@ -129,3 +129,31 @@ def test_every_file_it_names_is_there():
         if not any((ROOT / place / name).exists() for place in ("", folder)):
             missing.append(name)
     assert not missing
+
+
+def rows(heading):
+    """The cells of the tables below a heading, without their first lines."""
+    text = (
+        README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    )
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_systems_are_sixteen_commands_that_can_be_run():
+    table = [row for row in rows("The systems") if row[0].isdecimal()]
+    assert [row[0] for row in table] == [str(k) for k in range(1, 17)]
+    for _, _, command, time, result in table:
+        program, *arguments = shlex.split(command.strip("`"))
+        file = next(word for word in arguments if word.startswith("examples/"))
+        assert (ROOT / file).is_file()
+        assert (program, file.rpartition(".")[2]) in [("python", "py"), ("graphc", "toml")]
+        assert re.fullmatch(r"[\d.]+ s", time)
+        assert result
+
+
+def test_every_example_is_in_a_table():
+    shown = " ".join(" ".join(row) for row in rows("The systems"))
+    examples = [*(ROOT / "examples").glob("*.py"), *(ROOT / "examples").glob("*.toml")]
+    missing = [file.name for file in examples if f"examples/{file.name}" not in shown]
+    assert not missing
