@@ -13,7 +13,7 @@ from codegen.arrays import (
     subscript,
 )
 from codegen.comments import without_echoes
-from codegen.looped import write_offsets, write_sweep
+from codegen.looped import write_offsets, write_push, write_sweep
 from codegen.names import Names
 from codegen.plan.buffers import Buffers
 from codegen.plan.steps import (
@@ -24,6 +24,7 @@ from codegen.plan.steps import (
     Look,
     Offsets,
     Product,
+    Push,
     Put,
     Sheet,
     Span,
@@ -188,6 +189,8 @@ class Emitter:
             write_offsets(self, step)
         elif isinstance(step, Sweep):
             write_sweep(self, step)
+        elif isinstance(step, Push):
+            write_push(self, step)
         elif isinstance(step, Invoke) and len(step.outs) > 1:
             names = [self._target(out) for out in outs_of(step)]
             self.assign(step, ", ".join(names), expression(self.printer, step)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codegen.arrays import expression, filled, shape_text, span_text
-from codegen.plan.steps import Offsets, Span, Strip, Sweep, Value
+from codegen.plan.steps import Offsets, Push, Span, Strip, Sweep, Value
 from codegen.printers import ATOM, dtype_text
 from codegen.source import Assign, Block, Do, Source
 from codegen.types import Dim, Shape, Size
@@ -22,13 +22,7 @@ def write_offsets(emitter: Emitter, step: Offsets) -> None:
     plan, printer = emitter.plan, emitter.printer
     out, name = step.out, plan.names[step.out.index]
     emitter.assign(step, name, filled(printer, out, _start(step)))
-    variables: dict[str, str] = {}
-    headers: list[str] = []
-    for loop, extent in step.loops:
-        variable = emitter.counter(loop)
-        variables[loop] = variable
-        emitter.loops[f"<{variable}>"] = variable
-        headers.append(f"for {variable} in range({printer.size(extent)}):")
+    variables = _variables(emitter, step.loops)
     for operand, part, slab in zip(step.operands, step.parts, step.slabs, strict=True):
         text = printer.operand(operand, ATOM)
         if part is not None:
@@ -48,9 +42,28 @@ def write_offsets(emitter: Emitter, step: Offsets) -> None:
         if step.target is not None:
             where = _strips(emitter, step.target, out.shape, variables)
         body = [Assign(f"{name}{where}", text, "+=", tag=step.tag)]
-    for header in reversed(headers):
+    emitter.sources.append(_looped(emitter, step, variables, body))
+
+
+def _variables(emitter: Emitter, loops: tuple[tuple[str, Size], ...]) -> dict[str, str]:
+    """The variable of each loop."""
+    variables: dict[str, str] = {}
+    for loop, _ in loops:
+        variables[loop] = variable = emitter.counter(loop)
+        emitter.loops[f"<{variable}>"] = variable
+    return variables
+
+
+def _looped(
+    emitter: Emitter, step: Offsets | Push, variables: dict[str, str], body: list[Source]
+) -> Block:
+    """The body inside its loops."""
+    for loop, extent in reversed(step.loops):
+        header = f"for {variables[loop]} in range({emitter.printer.size(extent)}):"
         body = [Block(header, body, step.tag)]
-    emitter.sources.extend(body)
+    (outermost,) = body
+    assert isinstance(outermost, Block)
+    return outermost
 
 
 def _start(step: Offsets) -> float | int:
@@ -87,16 +100,9 @@ def write_sweep(emitter: Emitter, step: Sweep) -> None:
     plan, printer, out = emitter.plan, emitter.printer, step.out
     name, size = plan.names[out.index], printer.size
     windows, matrix = (printer.operand(operand, ATOM) for operand in step.operands)
-    columns, image = plan.scope.fresh("columns"), emitter.counter("image")
+    image = emitter.counter("image")
     emitter.assign(step, name, filled(printer, out, 0, empty=not step.summing))
-    dtype = "" if out.dtype == "f64" else f", {dtype_text(out.dtype)}"
-    buffer = f"np.empty({shape_text(printer, step.columns)}{dtype})"
-    emitter.sources.append(Assign(columns, buffer, tag=step.tag))
-    flat = columns
-    if step.flat != step.columns:
-        flat = plan.scope.fresh(f"{columns}_flat")
-        text = f"{columns}.reshape({', '.join(map(size, step.flat))})"
-        emitter.sources.append(Assign(flat, text, tag=step.tag))
+    columns, flat = _columns(emitter, step)
     view = f"{windows}[{image}].transpose({', '.join(map(str, step.axes))})"
     body: list[Source] = [Do(f"np.copyto({columns}, {view})", step.tag)]
     if step.summing:
@@ -110,4 +116,40 @@ def write_sweep(emitter: Emitter, step: Sweep) -> None:
         body.append(Do(text, step.tag))
     assert isinstance(step.operands[0], Value)
     count = size(step.operands[0].shape[0])
+    emitter.sources.append(Block(f"for {image} in range({count}):", body, step.tag))
+
+
+def _columns(emitter: Emitter, step: Sweep | Push) -> tuple[str, str]:
+    """The buffer for the columns of one image, and the same as a matrix."""
+    printer, fresh = emitter.printer, emitter.plan.scope.fresh
+    columns = flat = fresh("columns")
+    dtype = "" if step.out.dtype == "f64" else f", {dtype_text(step.out.dtype)}"
+    buffer = f"np.empty({shape_text(printer, step.columns)}{dtype})"
+    emitter.sources.append(Assign(columns, buffer, tag=step.tag))
+    if step.flat != step.columns:
+        flat = fresh(f"{columns}_flat")
+        text = f"{columns}.reshape({', '.join(map(printer.size, step.flat))})"
+        emitter.sources.append(Assign(flat, text, tag=step.tag))
+    return columns, flat
+
+
+def write_push(emitter: Emitter, step: Push) -> None:
+    """A loop over images: a product of matrices into columns, whose windows are added up."""
+    printer, out = emitter.printer, step.out
+    name = emitter.plan.names[out.index]
+    matrix, other = (printer.operand(operand, ATOM) for operand in step.operands)
+    image = emitter.counter("image")
+    emitter.assign(step, name, filled(printer, out, 0))
+    columns, flat = _columns(emitter, step)
+    variables = _variables(emitter, step.loops)
+    target = _strips(emitter, step.target, out.shape[1:], variables)
+    part = f"{columns}{_strips(emitter, step.part, step.columns, variables)}"
+    adding: list[Source] = [
+        Assign(f"{name}[{image}, {target[1:]}", part, "+=", tag=step.tag),
+    ]
+    body: list[Source] = [
+        Do(f"np.matmul({matrix}, {other}[{image}], out={flat})", step.tag),
+        _looped(emitter, step, variables, adding),
+    ]
+    count = printer.size(out.shape[0])
     emitter.sources.append(Block(f"for {image} in range({count}):", body, step.tag))

@@ -27,7 +27,7 @@ from codegen.plan.steps import (
     Sheet,
     Value,
 )
-from codegen.plan.sweeps import sweep
+from codegen.plan.sweeps import push, sweep
 from codegen.plan.windows import Extents, Factor, read, target, write
 from codegen.program import Affine, Broadcast, Contract, Options
 from codegen.types import substitute
@@ -59,8 +59,13 @@ def contract(sheet: Sheet, statement: Contract, args: list[Value], options: Opti
             result = sheet.look(result, Broadcast(out.type.shape), out.type.shape)
     else:
         to = target(out_index, extents, dict(options.sizes))
-        result = _multiply_all(sheet, factors, to.names, extents, out.type.dtype, numbers)
-        result = write(sheet, result, out_index, out.type.shape, extents, to)
+        shape, dtype = out.type.shape, out.type.dtype
+        pushed = push(sheet, factors, out_index, shape, extents, numbers, to, dtype)
+        if pushed is None:
+            result = _multiply_all(sheet, factors, to.names, extents, dtype, numbers)
+            result = write(sheet, result, out_index, shape, extents, to)
+        else:
+            result = pushed
     if result.index < first_new:
         result = sheet.look(result, Same(), result.shape)
     result.hint, result.keep = out.name, out.keep_name

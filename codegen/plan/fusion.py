@@ -18,6 +18,7 @@ from codegen.plan.steps import (
     Look,
     Offsets,
     Operand,
+    Push,
     Put,
     Sheet,
     Step,
@@ -118,7 +119,7 @@ def _is_inline(
         return _look_is_inline(step, uses)
     if len(readers) != 1 or not readers:
         return False
-    if isinstance(step, Assemble | Put | Offsets | Sweep):
+    if isinstance(step, Assemble | Put | Offsets | Sweep | Push):
         return False
     if isinstance(step, Invoke) and len(step.outs) > 1:
         return False
@@ -169,7 +170,7 @@ def _look_is_inline(step: Look, uses: Uses) -> bool:
 
 def _needs_name(reader: Step, value: Value, scalar_mode: bool) -> bool:
     """Whether the reader's code mentions this operand several times, or before or after it."""
-    if isinstance(reader, Offsets | Sweep):
+    if isinstance(reader, Offsets | Sweep | Push):
         return True
     if isinstance(reader, Look):
         return isinstance(reader.kind, Window) or (

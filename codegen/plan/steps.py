@@ -9,6 +9,7 @@
          | Assemble       an array filled, then written by regions
          | Sweep          matrix products with windows, image by image
          | Offsets        windows folded, or added into an array, one offset after another
+         | Push           matrix products whose windows are added up, image by image
          | Invoke         a call that is computed as a whole
 
 A Program's statements are lowered to steps by `codegen.plan.flatten`. Every later pass reads steps
@@ -324,6 +325,37 @@ class Sweep(Step):
         self.flat = flat
         self.product = product
         self.summing = summing
+
+
+class Push(Step):
+    """For one image after another: columns = matrix @ other[image]; then, for every value of
+    `loops`, a part of the columns is added to out[image].
+
+    Operands: the matrix and the other factor, a matrix an image (or stacks of matrices). columns:
+    the shape of one product, flat as a matrix. part: a Strip an axis of the columns; target: where
+    it is added, a Strip an axis of out[image].
+    """
+
+    __slots__ = ("columns", "flat", "loops", "part", "target")
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        columns: Shape,
+        flat: Shape,
+        loops: tuple[tuple[str, Size], ...],
+        part: tuple[Strip, ...],
+        target: tuple[Strip, ...],
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.columns = columns
+        self.flat = flat
+        self.loops = loops
+        self.part = part
+        self.target = target
 
 
 class Invoke(Step):

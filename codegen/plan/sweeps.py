@@ -2,7 +2,8 @@
 
 The columns of a whole batch are many times its size: they would leave every cache, and for the
 gradient of the weights NumPy would lay them out once more, by single elements. The columns of one
-image stay in the cache, in the order in which they lie; memory is bounded whatever the batch.
+image stay in the cache, in the order in which they lie; memory is bounded whatever the batch. The
+same holds of the products that are added up at windows.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.plan.axes import sizes, transpose
-from codegen.plan.steps import Look, Sheet, Sweep, Value, Window
-from codegen.plan.windows import Extents, Factor
-from codegen.program import Reshape
+from codegen.plan.steps import Index, Look, Push, Sheet, Sweep, Value, Window
+from codegen.plan.windows import Extents, Factor, Target, picked, placed
+from codegen.program import Affine, Reshape
 from codegen.types import Shape, product
 
 # Below so many elements in the columns of an image, one product for all images is faster.
@@ -88,6 +89,70 @@ def sweep(
         assert result.shape == shape
     result = _reshaped(sheet, result, sizes(order, extents))
     return transpose(sheet, result, tuple(order.index(name) for name in names))
+
+
+def push(
+    sheet: Sheet,
+    factors: list[Factor],
+    indices: tuple[Affine, ...],
+    shape: Shape,
+    extents: Extents,
+    numbers: Mapping[str, int],
+    to: Target,
+    dtype: str,
+) -> Value | None:
+    """The product of two factors added at affine indices, where one factor has the images first and
+    the other has none; else None."""
+    if len(factors) != 2 or len(to.names) < 3 or any(f.value.dtype != dtype for f in factors):
+        return None
+    image = to.names[0]
+    if indices[0].index != image or shape[0] != extents[image]:
+        return None
+    with_images = [factor for factor in factors if factor.names[:1] == (image,)]
+    if len(with_images) != 1:
+        return None
+    view = with_images[0]
+    other = factors[1] if factors[0] is view else factors[0]
+    shared = [name for name in other.names if name in view.names]
+    lead = [name for name in shared if name in to.names]
+    summed = [name for name in shared if name not in to.names]
+    left = [name for name in to.names[1:] if name in other.names and name not in lead]
+    right = [name for name in to.names[1:] if name in view.names and name not in lead]
+    if not left or not right or not summed or image in other.names or not to.loops:
+        return None
+    fits = to.names == (image, *lead, *left, *right)
+    fits = fits and set(view.names) == {image, *lead, *summed, *right}
+    fits = fits and set(other.names) == {*lead, *left, *summed} and set(to.loops) <= set(left)
+    count = 1
+    for name in to.names[1:]:
+        count *= numbers[name]
+    if not fits or count < _LEAST:
+        return None
+    groups = sizes(lead, extents)
+    height, depth, width = (product(sizes(group, extents)) for group in (left, summed, right))
+    wanted = [*lead, *summed, *left]
+    matrix = transpose(sheet, other.value, tuple(other.names.index(name) for name in wanted))
+    matrix = _reshaped(sheet, matrix, (*groups, depth, height))
+    rank = len(groups)
+    matrix = transpose(sheet, matrix, (*range(rank), rank + 1, rank))
+    wanted = [image, *lead, *summed, *right]
+    operand = transpose(sheet, view.value, tuple(view.names.index(name) for name in wanted))
+    operand = _reshaped(sheet, operand, (extents[image], *groups, depth, width))
+    entries, region, padded = placed(indices, shape, extents, to)
+    columns = sizes(to.names[1:], extents)
+    step = Push(
+        sheet.value(dtype, padded),
+        (matrix, operand),
+        sheet.note,
+        sheet.tag,
+        columns=columns,
+        flat=(*groups, height, width),
+        loops=tuple((name, extents[name]) for name in to.loops),
+        part=picked(to.names[1:], to.loops, columns),
+        target=entries[1:],
+    )
+    result = sheet.add(step)
+    return result if padded == shape else sheet.look(result, Index(region), shape)
 
 
 def _reshaped(sheet: Sheet, value: Value, shape: Shape) -> Value:

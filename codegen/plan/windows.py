@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from codegen.expr import Extent
@@ -181,6 +181,30 @@ def target(indices: tuple[Affine, ...], extents: Extents, expected: Mapping[str,
     return Target(names, loops, tuple(main))
 
 
+def placed(
+    indices: tuple[Affine, ...], shape: Shape, extents: Extents, to: Target
+) -> tuple[tuple[Strip, ...], tuple[Span, ...], Shape]:
+    """Where each offset's slices are added: the strips, in an array with margins; the part of it
+    that is the result; and its shape."""
+    margins = [_margins(i, n, extents) for i, n in zip(indices, shape, strict=True)]
+    region, padded = _interior(margins, shape)
+    entries: list[Strip] = []
+    for index, chosen, (before, _) in zip(indices, to.main, margins, strict=True):
+        loops = tuple(term for term in index.terms if term[0] != chosen)
+        step = dict(index.terms)[chosen] if chosen is not None else 0
+        size = extents[chosen] if chosen is not None else 1
+        entries.append(Strip(loops, index.offset + before, step, size))
+    return tuple(entries), region, padded
+
+
+def picked(names: Iterable[str], loops: tuple[str, ...], shape: Shape) -> tuple[Strip, ...]:
+    """The part of an array with axes `names` at one value of the loops."""
+    return tuple(
+        Strip(((name, 1),), 0, 0, 1) if name in loops else Strip((), 0, 1, size)
+        for name, size in zip(names, shape, strict=True)
+    )
+
+
 def write(
     sheet: Sheet,
     plain: Value,
@@ -193,26 +217,16 @@ def write(
     diagonal = _write_diagonal(sheet, plain, indices, shape, extents, to)
     if diagonal is not None:
         return diagonal
-    margins = [_margins(i, n, extents) for i, n in zip(indices, shape, strict=True)]
-    region, padded = _interior(margins, shape)
-    entries: list[Strip] = []
-    for index, chosen, (before, _) in zip(indices, to.main, margins, strict=True):
-        loops = tuple(term for term in index.terms if term[0] != chosen)
-        step = dict(index.terms)[chosen] if chosen is not None else 0
-        size = extents[chosen] if chosen is not None else 1
-        entries.append(Strip(loops, index.offset + before, step, size))
+    entries, region, padded = placed(indices, shape, extents, to)
     out = sheet.value(plain.dtype, padded)
     if to.loops:
-        part = tuple(
-            Strip(((name, 1),), 0, 0, 1) if name in to.loops else Strip((), 0, 1, size)
-            for name, size in zip(to.names, plain.shape, strict=True)
-        )
+        part = picked(to.names, to.loops, plain.shape)
         rest = [n for name, n in zip(to.names, plain.shape, strict=True) if name not in to.loops]
         slab = sheet.value(plain.dtype, tuple(rest))
         looped = tuple((name, extents[name]) for name in to.loops)
         adding = Offsets(
             out, (plain,), sheet.note, sheet.tag,
-            looped, (part,), (slab,), (), "sum", tuple(entries),
+            looped, (part,), (slab,), (), "sum", entries,
         )  # fmt: skip
         sheet.add(adding)
     else:
