@@ -9,6 +9,7 @@ from codegen.arrays import (
     expression,
     filled,
     index_text,
+    part_of_sum,
     strided,
     subscript,
 )
@@ -61,6 +62,7 @@ class Plan:
     scope: Names
     scalar_mode: bool
     regions: Mapping[Step, Region]
+    threads: int = 1
 
 
 class Emitter:
@@ -106,15 +108,25 @@ class Emitter:
             self._counters[name] = self.plan.scope.fresh(name)
         return self._counters[name]
 
-    def within(self, steps: Sequence[Step], sources: list[Source], sums: dict[Step, str]) -> None:
-        """Write steps into another block; a sum is appended to the list of that name instead."""
+    def within(
+        self,
+        steps: Sequence[Step],
+        sources: list[Source],
+        sums: Mapping[Step, str],
+        targets: Mapping[Step, str],
+    ) -> None:
+        """Write steps into another block; a sum is appended to the list of that name instead, or
+        put where `targets` says."""
         outside, self.sources, self._note = self.sources, sources, ""
         self._seen.update(self.plan.names[step.out.index] for step in steps)
         for step in steps:
             if step in sums:
                 self._comment(step)
-                value = expression(self.printer, step)[0]
-                self.sources.append(Do(f"{sums[step]}.append({value})", step.tag))
+                value = part_of_sum(self.printer, step)
+                if step in targets:
+                    self.sources.append(Assign(targets[step], value, tag=step.tag))
+                else:
+                    self.sources.append(Do(f"{sums[step]}.append({value})", step.tag))
             else:
                 self._step(step)
         self.sources, self._note = outside, ""

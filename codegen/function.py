@@ -23,6 +23,7 @@ from codegen.plan.fusion import inline_values, scalar_only
 from codegen.plan.naming import name_values
 from codegen.plan.offsets import offsets
 from codegen.plan.schedule import schedule
+from codegen.plan.shared import share
 from codegen.plan.steps import Apply, Invoke, Sheet, scales
 from codegen.plan.strength import strengthen
 from codegen.plan.sums import simplify_sums
@@ -115,6 +116,8 @@ def plan_function(
     sheet, known = flatten(function, program.constants, options)
     results = [known[var] for var in leaves(function.result)]
     read = uses(sheet, results)
+    if share(sheet, read):
+        read = uses(sheet, results)
     for _ in range(_ROUNDS):
         if not strengthen(sheet, read) | simplify_sums(sheet, read):
             break
@@ -141,6 +144,7 @@ def plan_function(
     names = name_values(sheet, read, inline, places, scope, idents)
     sizes.rename.update(_found_sizes(sheet, read, names))
     plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode, regions)
+    plan.threads = options.threads
     return Planned(function, plan, known, sizes, texts, containers)
 
 

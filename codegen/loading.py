@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from codegen.modules import Generated
 
 
+# All modules loaded here share their threads; one that stands alone has its own.
+_POOLS: dict[tuple[int, int], Any] = {}
+
+
 def load(generated: Generated, callables: Mapping[str, Any] | None = None) -> ModuleType:
     """The module of an emitted source. callables: what `Call` statements call, by its own name."""
     if callables is None and generated.program is not None:
@@ -53,4 +57,6 @@ def load_source(
     module.__dict__.update(callables or {})
     module.__dict__.update(constants or {})
     exec(compile(source, filename, "exec"), module.__dict__)
+    if "_pools" in module.__dict__:
+        module.__dict__["_pools"] = _POOLS
     return module

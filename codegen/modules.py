@@ -129,6 +129,8 @@ class _Module:
         if helper_sources:
             conditions = [one.check.condition for one in made if one.check is not None]
             preamble += _compared(" ".join([*conditions, str(render(checkers))]))
+        if "threads" in modules:
+            preamble += _threading(self.options.threads)
         if any(one.fast_records for one in made):
             preamble.append(Blank())
             preamble.append(Comment("Builds a named tuple from its fields at once."))
@@ -151,6 +153,10 @@ class _Module:
             standard.append(Do("import hashlib"))
         if "math" in modules:
             standard.append(Do("import math"))
+        if "threads" in modules:
+            standard.append(Do("import os"))
+            standard.append(Do("from concurrent.futures import ThreadPoolExecutor"))
+            standard.append(Do("from contextvars import copy_context"))
         if self.large and self.constants_file is not None:
             standard.append(Do("from pathlib import Path"))
         if self.program.records:
@@ -223,6 +229,31 @@ class _Module:
         if needs:
             needs.add("_describe")
         return checkers, helpers(identifier(self.program.name), needs)
+
+
+def _threading(threads: int) -> list[Source]:
+    """What shares out tiles."""
+    others = threads - 1
+    doc = f"""Runs `work` on {threads} threads at once: this one and {others} of a pool."""
+    body: list[Source] = [
+        docstring(doc, 4),
+        Assign("key", f"os.getpid(), {others}"),
+        Assign("pool", f"_pools.get(key) or _pools.setdefault(key, ThreadPoolExecutor({others}))"),
+        Comment("In a context of its own each has this thread's np.errstate."),
+        Assign("parts", f"[pool.submit(copy_context().run, work) for _ in range({others})]"),
+        Block("try:", [Do("work()")]),
+        Block(
+            "finally:",
+            [Block("for part in parts:", [Block("if not part.cancel():", [Do("part.result()")])])],
+        ),
+    ]
+    return [
+        Blank(),
+        Comment("Pools of threads, by process: a fork takes no threads along."),
+        Assign("_pools", "{}"),
+        Blank(2),
+        Block("def _on_threads(work):", body),
+    ]
 
 
 _DTYPE_NAMES: Mapping[str, str] = {

@@ -18,6 +18,9 @@ MODULE_NAMES = frozenset(
     [
         "np",
         "math",
+        "os",
+        "ThreadPoolExecutor",
+        "copy_context",
         "scipy",
         "hashlib",
         "Path",
@@ -30,6 +33,8 @@ MODULE_NAMES = frozenset(
         "I32",
         "BOOL",
         "_new",
+        "_on_threads",
+        "_pools",
         "_check_inputs",
         "_as_array",
         "_as_number",

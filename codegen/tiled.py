@@ -2,7 +2,9 @@
 
 x_tile = x[tile] for what is read, d_x_tile = d_x[tile] for what is read later, and between them the
 steps as they would stand without the loop, in rows of one scratch array. Sums of tiles go to a
-list that is added up at the end.
+list that is added up at the end. With several threads the loop is a function, which each of them
+runs, with scratch of its own, and which takes the next tile from what they share: which thread
+computes a tile changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from codegen.arrays import filled
 from codegen.plan.steps import Step
 from codegen.plan.tiles import Region, origin, scratch
 from codegen.printers import ATOM, dtype_text
-from codegen.source import Assign, Blank, Block, Comment, Source
+from codegen.source import Assign, Blank, Block, Comment, Do, Lines, Source
 
 if TYPE_CHECKING:
     from codegen.emit import Emitter
@@ -26,7 +28,9 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
     outside, tag = emitter.sources, region.steps[0].tag
     if outside:
         outside.append(Blank())
-    outside.append(Comment("In tiles that stay in the cache.", tag))
+    threads = plan.threads
+    shared = f", on {threads} threads" if threads > 1 else ""
+    outside.append(Comment(f"In tiles that stay in the cache{shared}.", tag))
 
     whole = {value: names[value.index] for value in (*region.sliced, *region.leaving)}
     spelled = {value: (text[value.index], level[value.index]) for value in whole}
@@ -38,9 +42,19 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
         if place is None:
             outside.append(Assign(whole[value], filled(printer, value, 0, empty=True), tag=tag))
     sums = {step: fresh(f"{names[step.out.index]}_tiles") for step in region.sums}
-    outside.extend(Assign(name, "[]", tag=tag) for name in sums.values())
-
+    tiling = f"range(0, {printer.size(region.shape[0])}, {region.rows})"
     start, tile = fresh("start"), fresh("tile")
+    targets: dict[Step, str] = {}
+    if threads > 1:
+        starts = fresh("starts")
+        outside.append(Assign(starts, tiling, tag=tag))
+        outside.extend(Assign(name, f"[0.0] * len({starts})", tag=tag) for name in sums.values())
+        targets = {step: f"{name}[{start} // {region.rows}]" for step, name in sums.items()}
+        tiling = fresh("untaken")
+        outside.append(Assign(tiling, f"iter({starts})", tag=tag))
+    else:
+        outside.extend(Assign(name, "[]", tag=tag) for name in sums.values())
+
     inside: list[Source] = [Assign(tile, f"slice({start}, {start} + {region.rows})", tag=tag)]
     cut: list[str] = []
     for value in region.sliced:
@@ -62,16 +76,21 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
     own = [
         names[value.index] for value, row in rows.items() if value is row and value not in places
     ]
-    if own:
-        _scratch(emitter, region, own, cut, inside)
+    before = _scratch(emitter, region, own, cut, inside) if own else []
     emitter.into = {value: names[row.index] for value, row in rows.items()}
-    emitter.within(region.steps, inside, sums)
+    emitter.within(region.steps, inside, sums, targets)
     emitter.into = {}
     for value, place in places.items():
         if place is None and value not in direct:
             inside.append(Assign(f"{whole[value]}[{tile}]", names[value.index], tag=tag))
-    count = printer.size(region.shape[0])
-    outside.append(Block(f"for {start} in range(0, {count}, {region.rows}):", inside, tag))
+    loop = [*before, Block(f"for {start} in {tiling}:", inside, tag)]
+    if threads > 1:
+        printer.modules.add("threads")
+        work = fresh("work")
+        outside.extend([Blank(), Block(f"def {work}():", loop, tag), Lines([""])])
+        outside.append(Do(f"_on_threads({work})", tag))
+    else:
+        outside.extend(loop)
 
     for value, name in whole.items():
         names[value.index] = name
@@ -86,17 +105,17 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
 
 def _scratch(
     emitter: Emitter, region: Region, own: list[str], cut: list[str], inside: list[Source]
-) -> None:
-    """One array for all rows of scratch, and the names of its rows."""
+) -> list[Source]:
+    """One array for all rows of scratch, and the names of its rows inside the loop."""
     printer, scope = emitter.printer, emitter.plan.scope
     name, tag = scope.fresh("scratch"), region.steps[0].tag
     dtype = region.steps[0].out.dtype
     shape = [str(region.rows), *(printer.size(size) for size in region.shape[1:])]
     typed = "" if dtype == "f64" else f", {dtype_text(dtype)}"
     space = f"np.empty(({len(own)}, {', '.join(shape)}){typed})"
-    emitter.sources.append(Assign(name, space, tag=tag))
     names = ", ".join(own) + ("," if len(own) == 1 else "")
     inside.append(Assign(f"({names})", f"{name}[:, : len({cut[0]})]", tag=tag))
+    return [Assign(name, space, tag=tag)]
 
 
 def _total(step: Step, name: str) -> str:

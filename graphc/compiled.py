@@ -53,7 +53,7 @@ def compile(
         means the declared parameters, else every floating input. Any named value may be asked for.
     of: the scalar output that `value_and_grad` differentiates, where there are several.
     sizes: expected values of named sizes, for the cost model alone: nothing is recompiled per size.
-    threads: how many threads may run tiles of large arrays.
+    threads: how many threads run the tiles of large arrays; results are the same for any number.
     workspace: keep scratch buffers between calls; such a function is not reentrant.
     cache: False keeps the result out of the cache; or a Cache of one's own.
     stable: rewrite naive compositions, such as log(sum(exp(x))), into their stable forms first.
@@ -61,8 +61,10 @@ def compile(
         `value_and_grad` may write into them, and return them as results. Give distinct arrays.
 
     Raises GraphNameError for an unknown name in wrt, of or sizes, GraphTypeError where a wrt is not
-    floating, GraphValueError where `of` is not a scalar.
+    floating, GraphValueError where `of` is not a scalar, or threads is no positive integer.
     """
+    if not isinstance(threads, int) or threads < 1:
+        raise GraphValueError(located(f"compile: threads={threads!r}: use 1 or more"))
     if not isinstance(graph, ir.Graph):
         if not hasattr(graph, "build"):
             raise GraphTypeError(

@@ -343,7 +343,7 @@ def layers(extra):
     b = Body()
     h = b.map("f64[n]", expr("tanh", expr("add", ZERO, ONE)), v["x"], v["y"], name="h")
     if extra:
-        k = b.map("f64[n]", expr("exp", expr("multiply", ZERO, ONE)), v["x"], v["y"], name="k")
+        k = b.map("f64[n]", expr("exp", expr("subtract", ZERO, ONE)), v["x"], v["y"], name="k")
         h = b.apply("f64[n]", "add", h, k, name="h2")
     total = b.map("f64[n]", expr("sin", expr("square", ZERO)), h, name="total")
     unrelated = b.map("f64[n]", expr("cos", expr("multiply", ZERO, ONE)), v["x"], v["y"], name="u")
