@@ -18,7 +18,9 @@ from graphc.ir import Node
 from graphc.ops.kinds import Elementwise
 from graphc.rewrite.patterns import (
     apply,
+    below_selections,
     exp_sum,
+    exponent_of,
     held_shift,
     hold,
     logsumexp,
@@ -30,6 +32,8 @@ from graphc.rewrite.patterns import (
     operand_of,
     operands_of,
     positive_scale,
+    select,
+    select_repeated,
     shiftable,
     softmax,
     square_of,
@@ -41,8 +45,8 @@ from graphc.rewrite.walk import Rule, fitted, table_name, uniform
 
 
 def log_of_exp(node: Node) -> Node | None:
-    """log(exp(x)) -> x, which overflows nowhere."""
-    return operand_of(node.inputs[0], "exp")
+    """log(exp(x)) -> x, which overflows nowhere; log(exp(x)[i]) -> x[i]."""
+    return exponent_of(node.inputs[0])
 
 
 def softplus(node: Node) -> Node | None:
@@ -118,18 +122,32 @@ def log_mean_exp(node: Node) -> Node | None:
 
 
 def log_of_exp_quotient(node: Node) -> Node | None:
-    """log(exp(x) / d) -> x - log(d): with d the sum of exp(x), log_softmax."""
-    parts = operands_of(node.inputs[0], "divide")
-    x = None if parts is None else operand_of(parts[0], "exp")
+    """log(exp(x) / d) -> x - log(d): with d the sum of exp(x), log_softmax.
+
+    So, too, where elements are taken from the quotient or from exp(x): of the softmax of scores
+    those of the true classes, say. The logarithm of d is taken before.
+    """
+    quotient, selections = below_selections(node.inputs[0])
+    parts = operands_of(quotient, "divide")
+    x = None if parts is None else exponent_of(parts[0])
     if parts is None or x is None:
         return None
-    denominator = apply("log", parts[1])
-    for rule in LOGARITHMS:
-        found = rule(denominator)
-        if found is not None:
-            denominator = found
-            break
+    denominator = _log(parts[1])
+    if selections:
+        x = select(fitted(x, quotient), selections)
+        denominator = select_repeated(denominator, quotient, selections)
     return fitted(apply("subtract", x, denominator), node)
+
+
+def _log(x: Node) -> Node:
+    """log(x), stable where x is, or is taken from, what a rule knows."""
+    source, selections = below_selections(x)
+    root = apply("log", source)
+    for rule in LOGARITHMS:
+        found = rule(root)
+        if found is not None:
+            return select(found, selections)
+    return apply("log", x)
 
 
 # -- exponentials ----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from graphc.ops.kinds import (
     Concatenate,
     Contraction,
     Einstein,
+    Gather,
     Layout,
     Pad,
     Place,
@@ -24,6 +25,8 @@ from graphc.ops.kinds import (
     Scatter,
 )
 from graphc.rewrite.scatters import (
+    gather_of_all,
+    scatter_of_all,
     scatter_of_broadcast,
     sum_of_scatter,
     unique_positions,
@@ -43,6 +46,8 @@ def rules_of(node: Node) -> tuple[Rule, ...]:
         return REDUCTIONS
     if isinstance(op, Scatter):
         return SCATTERS
+    if isinstance(op, Gather):
+        return GATHERS
     return ()
 
 
@@ -297,4 +302,5 @@ CONTRACTIONS: tuple[Rule, ...] = (
     sum_of_scatter,
 )
 REDUCTIONS: tuple[Rule, ...] = (fold_of_nothing,)
-SCATTERS: tuple[Rule, ...] = (unique_positions, scatter_of_broadcast)
+SCATTERS: tuple[Rule, ...] = (scatter_of_all, unique_positions, scatter_of_broadcast)
+GATHERS: tuple[Rule, ...] = (gather_of_all,)

@@ -6,13 +6,22 @@ meets floating nodes only, and `rebuild` checks that a rule kept the type.
 
 from __future__ import annotations
 
-from codegen.program import Broadcast, Reshape
+from codegen.program import Broadcast, Diagonal, Reshape, Slice, Transpose
 from graphc import nodes
 from graphc.ir import Node
 from graphc.ops.elementwise import TABLE
-from graphc.ops.kinds import Contraction, Einstein, Elementwise, Reduction, SizeParams
+from graphc.ops.kinds import (
+    Contraction,
+    Einstein,
+    Elementwise,
+    Gather,
+    Indexing,
+    Reduction,
+    SizeParams,
+)
 from graphc.ops.reductions import REDUCTIONS
 from graphc.rewrite.walk import table_name, uniform
+from graphc.types import array_type
 
 
 def apply(name: str, *operands: Node) -> Node:
@@ -165,6 +174,60 @@ def positive_scale(node: Node) -> bool:
     while isinstance(node.op, Elementwise) and table_name(node.op) in ("f32", "f64"):
         node = node.inputs[0]
     return isinstance(node.params, SizeParams)
+
+
+# -- selections ------------------------------------------------------------------------------------
+
+# How many selections may stand between a logarithm and what it undoes.
+_SELECTIONS = 8
+Selections = tuple[Node, ...]
+
+
+def below_selections(node: Node) -> tuple[Node, Selections]:
+    """What the node's elements are taken from (reshaped, sliced, indexed), and the nodes that take
+    them, the last one first. An elementwise function may as well be applied before."""
+    taken: list[Node] = []
+    while len(taken) < _SELECTIONS:
+        moves = isinstance(node.params, Reshape | Transpose | Broadcast | Slice | Diagonal)
+        if not moves and not isinstance(node.op, Gather):
+            break
+        taken.append(node)
+        node = node.inputs[0]
+    return node, tuple(taken)
+
+
+def select(x: Node, selections: Selections) -> Node:
+    """The same elements of x, which has the shape of what they were taken from."""
+    for taker in reversed(selections):
+        type = array_type(x.type.dtype, taker.type.shape)
+        x = nodes.node(taker.op, (x, *taker.inputs[1:]), taker.params, type)
+    return x
+
+
+def select_repeated(x: Node, like: Node, selections: Selections) -> Node:
+    """The same elements of x as it is repeated to the shape of `like`, which they are taken from.
+
+    Where every axis is indexed, the axes along which x is repeated need no index.
+    """
+    shape = (1,) * (like.type.ndim - x.type.ndim) + x.type.shape
+    taker = selections[-1]
+    params = taker.params
+    if isinstance(params, Indexing) and params.axes == (True,) * len(shape):
+        own = [k for k, size in enumerate(shape) if size != 1]
+        thin = nodes.reshape(x, tuple(shape[k] for k in own))
+        indices = [taker.inputs[1 + k] for k in own]
+        if own:
+            thin = nodes.gather(thin, indices, (True,) * len(own))
+        first = nodes.broadcast_to(thin, taker.type.shape)
+        return select(first, selections[:-1])
+    return select(nodes.broadcast_to(x, like.type.shape), selections)
+
+
+def exponent_of(node: Node) -> Node | None:
+    """x, where the node's elements are taken from exp(x): the same elements of x."""
+    source, selections = below_selections(node)
+    x = operand_of(source, "exp")
+    return None if x is None else select(x, selections)
 
 
 # -- shifts ----------------------------------------------------------------------------------------

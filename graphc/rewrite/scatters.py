@@ -73,6 +73,31 @@ def scatter_of_broadcast(node: Node) -> Node | None:
     return nodes.scatter(base, value.inputs[0], indices, params.axes, params.mode, params.unique)
 
 
+def gather_of_all(node: Node) -> Node | None:
+    """x[0, 1, ...] up to the last -> x."""
+    x, *indices = node.inputs
+    return x if _takes_all(node.params, x, indices) else None
+
+
+def scatter_of_all(node: Node) -> Node | None:
+    """Zeros with v added at 0, 1, ... up to the last -> v."""
+    base, value, *indices = node.inputs
+    if uniform(base) != 0 or not _takes_all(node.params, base, indices):
+        return None
+    return nodes.broadcast_to(value, node.type.shape)
+
+
+def _takes_all(params: object, x: Node, indices: list[Node]) -> bool:
+    """Whether one axis of x is indexed, by all its positions in their order."""
+    assert isinstance(params, Indexing)
+    if len(indices) != 1 or indices[0].type.ndim != 1:
+        return False
+    size, counted = x.type.shape[params.axes.index(True)], indices[0].params
+    if isinstance(counted, ConstantParams) and isinstance(size, int):
+        return np.array_equal(counted.value, np.arange(size))
+    return isinstance(counted, RangeParams) and counted.size == size
+
+
 def multiply_gathered(node: Node) -> Node | None:
     """x times elements of what is one number everywhere, at positions that a search found: x times
     that number.

@@ -12,7 +12,7 @@ from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Contraction, Einstein, Elementwise
 from graphc.rewrite import simplify, simplify_identities
 from graphc.rewrite.identities import PARTIALS, RULES, identity, implicit_broadcast
-from graphc.rewrite.moves import CONTRACTIONS, LAYOUTS, REDUCTIONS, SCATTERS
+from graphc.rewrite.moves import CONTRACTIONS, GATHERS, LAYOUTS, REDUCTIONS, SCATTERS
 from graphc.searches import nearest
 from graphc.types import Dim, parse_type
 from graphc.verify import verify
@@ -69,6 +69,7 @@ BY_A = Elementwise("d_a", ("a", "b"), "b", "b")
 RECIPROCAL = Elementwise("d_quotient", ("a", "b"), "1 / b", "1 / b", "float")
 OF_OUTPUT = Elementwise("d_tanh", ("x", "y"), "1 - y * y", "1 - tanh(x)**2", "float", output=True)
 CONSTANT_PARTIAL = Elementwise("d_twice", ("x",), "2", "2")
+THREE = [nodes.arange(3)]
 ROW = nodes.slice_(X, (5,), (2,), (1,))
 
 
@@ -233,6 +234,17 @@ APPLIES += [
 POINT, CENTRE, SHARE = nearest(A, nodes.broadcast_to(number(0.5), (2, 4)))
 APPLIES += [
     (
+        "gather_of_all",
+        nodes.gather(A, [nodes.arange(4)], (False, True)),
+        A,
+    ),
+    (
+        "scatter_of_all",
+        nodes.scatter(nodes.zeros(A.type), nodes.slice_(Y, (3,), (4,), (1,)), THREE, (True,)),
+        nodes.broadcast_to(nodes.slice_(Y, (3,), (4,), (1,)), (3, 4)),
+    ),
+    ("gather_of_all", nodes.gather(A, [number([0, 1, 2], "i64")], (True,)), A),
+    (
         "multiply_gathered",
         op("multiply", nodes.gather(repeated(number(2.0), (3,)), [POINT], (True,)), SHARE),
         op("multiply", number(2.0), SHARE),
@@ -261,10 +273,9 @@ def normalised(axis):
 
 APPLIES += [("adjoint_of_normalised", *normalised(axis)) for axis in (0, 1)]
 
+OTHERS = (CONTRACTIONS, REDUCTIONS, SCATTERS, GATHERS, PARTIALS)
 EVERY = {
-    rule.__name__: rule
-    for rules in [*RULES.values(), *LAYOUTS.values(), CONTRACTIONS, REDUCTIONS, SCATTERS, PARTIALS]
-    for rule in rules
+    rule.__name__: rule for rules in [*RULES.values(), *LAYOUTS.values(), *OTHERS] for rule in rules
 } | {"implicit_broadcast": implicit_broadcast}
 
 
@@ -291,6 +302,7 @@ def test_a_rule_applies_and_keeps_every_bit(rule, node, expected):
     exact = rule not in (
         *("contraction_of_transpose", "absorb_finite", "sum_of_broadcast"),
         *("add_of_scatter", "add_of_places", "sum_of_scatter", "adjoint_of_normalised"),
+        "scatter_of_all",
     )
     same = identical if exact else np.testing.assert_allclose
     same(evaluated(changed), evaluated(node))

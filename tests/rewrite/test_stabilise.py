@@ -210,7 +210,13 @@ ARRAYS = {
     ],
     "log_of_exp_quotient": [
         lambda x: np.log(np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)),
+        lambda x: np.log((np.exp(x) / np.exp(x).sum(axis=1, keepdims=True))[[0, 2, 1], [3, 0, 0]]),
+        lambda x: np.log((np.exp(x) / np.exp(x).sum(axis=0))[1:, ::2].T),
+        lambda x: np.log((np.exp(x) / np.exp(x).sum())[[2, 0]]),
+        lambda x: np.log((np.exp(x).T / np.exp(x).sum(axis=1))[1]),
+        lambda x: np.log(np.exp(x)[[0, 1], [2, 3]] / np.exp(x).sum(axis=1)[:2]),
     ],
+    "log_of_exp": [lambda x: np.log(np.exp(x)[:, [1, 0]].T)],
 }
 OVER_ARRAYS = [(rule, function) for rule, some in ARRAYS.items() for function in some]
 
@@ -225,6 +231,32 @@ def test_sums_of_exponentials_are_shifted(rule, function, type):
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(value_at(stable, **{name: X}), reference(function), rtol=1e-12)
     assert rules_of(stable) == [], "what is stable is left alone"
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_the_softmax_loss_as_it_is_taught(shifted):
+    """Probabilities that are shown, too, and of which the loss takes those of the true classes."""
+
+    def loss(scores, y):
+        exps = np.exp(scores - scores.max(axis=1, keepdims=True) if shifted else scores)
+        probabilities = exps / exps.sum(axis=1, keepdims=True)
+        taken = probabilities[np.arange(4), y]
+        return {"loss": -np.log(taken).mean(), "probabilities": probabilities}
+
+    scores = np.array([[1000.0, 0, -1000], [1, 2, 3], [0, -900, 5], [-5, -5, 800]])
+    y = np.array([1, 2, 1, 0])
+    f = graphc.compile(graphc.trace(loss, scores, y), of="loss", wrt="scores", cache=False)
+    found, d_scores = f.value_and_grad(scores, y)
+
+    def stable(scores, y):
+        return graphc.cross_entropy(scores, y).mean()
+
+    f = graphc.compile(graphc.trace(stable, scores, y), wrt="scores", cache=False)
+    value, expected = f.value_and_grad(scores, y)
+    assert np.isfinite(value)
+    np.testing.assert_allclose(found["loss"], value, rtol=1e-14)
+    np.testing.assert_allclose(d_scores, expected, atol=1e-15)
+    np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1, rtol=1e-15)
 
 
 def test_a_denominator_of_other_sums_is_no_softmax():
