@@ -1,4 +1,4 @@
-"""The command line: `graphc run | show | export | check | cache`.
+"""The command line: `graphc run | draw | show | export | check | cache`.
 
 Exit status: 0 done; 1 an exported file is stale, or a gradient differs; 2 bad input, told in one
 line on stderr, never by a traceback.
@@ -62,6 +62,8 @@ def _command(options: argparse.Namespace) -> int:
     match options.command:
         case "run":
             return commands.run(options.target, options.set, options.of)
+        case "draw":
+            return commands.draw(options.target, options.output, options.set, options.of)
         case "show":
             return commands.show(options.target, options.wrt, options.of)
         case "export":
@@ -92,6 +94,15 @@ def _parser() -> _Parser:
     )
     _set(run)
     _of(run)
+    draw = _sub(
+        commands,
+        "draw",
+        "a picture of the gates, values and gradients on their wires, as SVG",
+        "graphc draw circuit.toml -o circuit.svg --set x=-2",
+    )
+    draw.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
+    _set(draw)
+    _of(draw)
     show = _sub(
         commands,
         "show",

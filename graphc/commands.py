@@ -50,6 +50,18 @@ def run(target: str, settings: Sequence[str], of: str | None) -> int:
     return 0
 
 
+def draw(target: str, output: str, settings: Sequence[str], of: str | None) -> int:
+    """Writes a picture: of values and gradients where every input has a value, else of types."""
+    graph, example = _load(target)
+    with _place(target):
+        values = {**example, **_settings(graph, settings)}
+        if all(node.name in values for node in graph.inputs):
+            graph.evaluate(of=of, **_arguments(graph, values)).draw(output)
+        else:
+            graph.draw(output)
+    return 0
+
+
 def show(target: str, wrt: str | None, of: str | None) -> int:
     """Prints the emitted source."""
     source: str = _compiled(target, wrt, of).source

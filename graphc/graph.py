@@ -68,6 +68,14 @@ class Graph(ir.Graph):
         """Every node's value, and its gradient: `.values["q"]`, `.grads["q"]`."""
         return _above("graphc.inspect.evaluate", "evaluate")(self, *args, **kwargs)
 
+    def draw(self, path: Any = None) -> str:
+        """A picture of the gates and their wires as SVG text, written to `path` where it is given.
+
+        `graph.evaluate(...).draw()` has the values and gradients on the wires. Raises
+        GraphValueError for a graph of more gates than can be seen.
+        """
+        return str(_above("graphc.inspect.draw", "draw")(self, path))
+
     def __str__(self) -> str:
         return str(_above("graphc.inspect.text", "text")(self))
 

@@ -6,6 +6,7 @@ them, in the stable forms that are emitted; nothing is compiled.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from graphc import ir
+from graphc.inspect.local import Wire, by_name, local_gradients
 from graphc.inspect.shown import Shown
 from graphc.inspect.table import table, value_text
 from graphc.ir import Node
@@ -37,7 +39,9 @@ class Evaluation:
     values: every node's value by name; a node without a name is called by its op, `exp_1`.
     grads: the gradient of the output `of` by every node, of the node's shape and dtype; None for a
         node that is not floating. Empty where no output is a floating scalar.
-    `print` shows a table of them: name, formula, value, gradient.
+    local: the local gradients of the gates between scalars: `local["f"]["q"]` is df/dq, whatever
+        comes after f; of an operand that a gate uses twice, the sum.
+    `print` shows a table of them: name, formula, value, gradient; `draw("circuit.svg")` a picture.
     """
 
     graph: ir.Graph
@@ -45,6 +49,29 @@ class Evaluation:
     rows: Sequence[Row] = field(repr=False)
     values: Mapping[str, Any] = field(repr=False)
     grads: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def local(self) -> Mapping[str, Mapping[str, float]]:
+        names = {node: row.name for node, row in zip(self.graph.nodes, self.rows, strict=True)}
+        return by_name(self._local(), names)
+
+    def _local(self) -> Mapping[Wire, float]:
+        return local_gradients(
+            self.graph, {node.name: self.values[node.name] for node in self.graph.inputs}
+        )
+
+    def draw(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The circuit with these values and gradients on its wires, as SVG; written to `path`.
+
+        Raises GraphValueError for a graph of more gates than can be seen.
+        """
+        from graphc.inspect.draw import Numbers, draw
+
+        nodes = self.graph.nodes
+        values = {node: row.value for node, row in zip(nodes, self.rows, strict=True)}
+        grads = {node: row.gradient for node, row in zip(nodes, self.rows, strict=True)}
+        local = self._local() if self.of is not None else {}
+        return draw(self.graph, path, Numbers(self.of, values, grads, local))
 
     def __str__(self) -> str:
         header = ["name", "formula", "value"]

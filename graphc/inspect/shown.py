@@ -7,7 +7,7 @@ spelt as its number inside its user's formula.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,10 @@ class Shown:
             return node.params.role
         if isinstance(node.params, ConstantParams):
             return constant_text(node.params.value)
-        operands = [self.operand(operand) for operand in node.inputs]
+        return self.spelt(node, [self.operand(operand) for operand in node.inputs])
+
+    def spelt(self, node: Node, operands: Sequence[Spelt]) -> str:
+        """The formula of a gate, its operands as they are given."""
         return _SPELLER.formula(node, operands).text
 
 
