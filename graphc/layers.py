@@ -147,8 +147,9 @@ def dropout(x: Any, random: Any, rate: float = 0.5) -> Any:
         if random.type.dtype != "bool":
             least = nodes.constant(rate, random.type.dtype)
             random = nodes.elementwise("greater_equal", random, least)
-        kept = nodes.multiply(x, nodes.constant(1 / (1 - rate), x.type.dtype))
-        return nodes.elementwise("where", random, kept, nodes.constant(0, x.type.dtype))
+        scaled = nodes.multiply(x, nodes.constant(1 / (1 - rate), x.type.dtype))
+        # A product, not a choice: what is behind a choice pays for infinities it might hide.
+        return nodes.multiply(scaled, nodes.cast(random, x.type.dtype))
 
     return apply(build, x, random)
 
