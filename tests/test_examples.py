@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import graphc
+from graphc.cli import main
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -47,6 +48,45 @@ def test_gates():
 def test_gates_share_a_tie_evenly():
     found = wires("gates.toml", x=3.0, y=-4.0, z=2.0, w=2.0)
     close(found.grads, {"z": 1, "w": 1}, 0)
+
+
+def test_sigmoid_neuron():
+    found = wires("sigmoid_neuron.toml", w0=2.0, x0=-1.0, w1=-3.0, x1=-2.0, w2=-3.0)
+    close(found.values, {"dot": 1, "f": 0.7310586}, 5e-8)
+    grads = {"w0": -0.1966119, "x0": 0.3932239, "w1": -0.3932239, "x1": -0.5898358}
+    close(found.grads, grads | {"w2": 0.1966119, "dot": 0.1966119}, 5e-8)
+
+
+def test_branches_add():
+    found = wires("branches.toml", x=3.0, y=-4.0)
+    close(found.values, {"f": -3}, 0)
+    close(found.grads, {"x": 2, "y": 3}, 0)
+    assert found.local["square"]["x"] + found.local["product"]["x"] == found.grads["x"]
+
+
+def test_linear_scores():
+    W, x, b = np.arange(12.0).reshape(3, 4), np.array([1.0, -1.0, 2.0, 0.5]), np.ones(3)
+    found = wires("scores.toml", x=x, W=W, b=b)
+    np.testing.assert_array_equal(found.values["s"], W @ x + b)
+    best = np.argmax(W @ x + b)
+    np.testing.assert_array_equal(found.grads["x"], W[best])
+    np.testing.assert_array_equal(found.grads["W"], np.outer(np.eye(3)[best], x))
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.toml")), ids=lambda file: file.stem)
+def test_a_circuit_runs_with_its_own_values_and_its_gradients_are_right(file, capsys):
+    assert main(["run", str(file)]) == 0
+    assert "gradient of" in capsys.readouterr().out
+    assert main(["check", str(file)]) == 0
+
+
+def test_gates_of_ones_own(capsys):
+    value, grads = runpy.run_path(str(EXAMPLES / "own_gates.py"))["main"](["--quick"])
+    assert (value, grads) == (-12.0, (-4.0, -4.0, 3.0))
+    shown = capsys.readouterr().out
+    assert shown.count("  ok") == 3
+    sigmoid = 1 / (1 + np.exp(-1.0))
+    assert f"swish'(1) = {sigmoid + sigmoid * (1 - sigmoid):.6f}" in shown
 
 
 def test_softmax_classifier(capsys):
