@@ -63,10 +63,34 @@ def _instantiated(
     if table_op is not None and table_op.formula == formula_text:
         op = table_op
     made = replace_symbols(emitted(op), dict(zip(names, leaves, strict=True)))
-    found = expression_dtype(made, {str(k): dtype for k, dtype in enumerate(dtypes)})
+    own = {str(k): dtype for k, dtype in enumerate(dtypes)}
+    if out == "f32" and "f64" not in dtypes:
+        made = _narrow(made, own)
+    found = expression_dtype(made, own)
     if found != out and not (found == "float?" and out == "f64"):
         made = Apply(out, (made,))
     return made
+
+
+def _narrow(expr: Expr, dtypes: Mapping[str, str]) -> Expr:
+    """The expression with one branch of a choice in f32 where NumPy would make doubles of both.
+
+    np.where(mask, 0.5, 0.0) and np.where(mask, 0.5, other_mask) are f64: a literal is weak beside
+    an f32 alone.
+    """
+    if not isinstance(expr, Apply):
+        return expr
+    args = tuple(_narrow(arg, dtypes) for arg in expr.args)
+    if expr.function == "where":
+        condition, *branches = args
+        found = [expression_dtype(branch, dtypes) for branch in branches]
+        if "bool" in found and found != ["bool", "bool"]:
+            at = found.index("bool")
+            branches[at] = Apply("f32", (branches[at],))
+        elif "f32" not in found and isinstance(branches[0], Number) and "bool" not in found:
+            branches[0] = Apply("f32", (branches[0],))
+        args = (condition, *branches)
+    return Apply(expr.function, args)
 
 
 def expression_dtype(expr: Expr, dtypes: Mapping[str, str]) -> str:
