@@ -109,7 +109,7 @@ def fit(
             if stop:
                 return _fitted(moment, history, patience, stopped=True)
     finally:
-        bar.close()
+        bar.clear()
     stopped = patience is not None and moment.waited >= patience
     return _fitted(moment, history, patience, stopped)
 
@@ -179,6 +179,7 @@ class _Loop:
         if self.validation is not None:
             found = self.step.scalar(self.step.evaluate(moment.params, self.validation))
         mean = self.history.end_epoch(steps, found)
+        self.bar.validation = found
         watched = mean if found is None else found
         moment = moment._replace(epoch=epoch + 1, batch=0)
         if self.patience is not None:
@@ -189,8 +190,10 @@ class _Loop:
                 moment = moment._replace(waited=moment.waited + 1)
         if self.path is not None:
             self.save(moment)
-        asked = self.callback is not None and self.callback(epoch, mean) is True
-        return moment, asked
+        if self.callback is None:
+            return moment, False
+        self.bar.clear()  # a callback may print
+        return moment, self.callback(epoch, mean) is True
 
     def save(self, moment: _Moment) -> None:
         """Writes the checkpoint."""

@@ -187,6 +187,34 @@ def test_the_progress_bar_is_for_terminals(capsys):
     assert shown.endswith("\r\033[K")
 
 
+def test_the_progress_bar_shows_validation_and_the_time_left(capsys, monkeypatch):
+    """A clock that goes on by ten seconds a step."""
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr("graphc.training.progress.time.monotonic", lambda: next(clock))
+    step = adam()
+    options = {"batch_size": 50, "epochs": 10, "progress": True, "validation": (X, Y)}
+    found = graphc.fit(step, step.init_params(0), (X, Y), **options)
+    lines = capsys.readouterr().err.split("\r")
+    assert lines[1].startswith("epoch 1/10 [###############...............] loss ")
+    assert "validation" not in lines[1]
+    assert lines[2].endswith(", 3:00 left \033[K"), "two steps of twenty: eighteen are left"
+    assert f" validation {found.history.validation[0]:.4g}, 2:50 left " in lines[3]
+    assert lines[19].endswith(", 10 s left \033[K")
+    assert lines[20].endswith(", 0 s left \033[K")
+    assert lines[21] == "\033[K"
+
+
+def test_a_callback_prints_on_a_line_of_its_own(capsys):
+    step = adam()
+    said = []
+
+    def callback(epoch, loss):
+        said.append(capsys.readouterr().err)
+
+    graphc.fit(step, step.init_params(0), (X, Y), epochs=2, progress=True, callback=callback)
+    assert all(text.endswith("\r\033[K") for text in said)
+
+
 def test_the_progress_bar_learns_how_many_batches_an_iterable_has(capsys):
     step = adam()
     batches = [(X[:50], Y[:50]), (X[50:], Y[50:])]
