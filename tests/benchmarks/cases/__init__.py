@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .adbench import character_lstm
 from .case import Case, Workload
 from .clusters import kmeans, mixture
 from .networks import attention, embedding, lstm, mlp, normalisation
@@ -41,5 +42,7 @@ WORKLOADS = (
     Workload("batch-norm, 512x768", normalisation, (512, 768, 0), (70, 20, 0), 1.05, 1.2),
     Workload("LSTM cell, batch 32, width 128, 50 steps", lstm, (50, 32, 128), (3, 4, 5), 1.05, 1.2,
              4.0),
+    Workload("LSTM of ADBench, 2 layers, 1,024 characters", character_lstm, (2, 1024, 14),
+             (2, 6, 3), 1.05, 2.2, 4.0),
     Workload("attention, 8x128x64", attention, (8, 128, 64), (2, 5, 4), 1.05, 1.03),
 )  # fmt: skip
