@@ -17,6 +17,7 @@ from codegen.comments import without_echoes
 from codegen.looped import write_offsets, write_push, write_sweep
 from codegen.names import Names
 from codegen.plan.buffers import Buffers
+from codegen.plan.memory import Memory
 from codegen.plan.steps import (
     Apply,
     Assemble,
@@ -47,6 +48,8 @@ _COMMUTATIVE = frozenset({"add", "multiply"})
 # Shorter or fewer rows are added element by element, in one call.
 _LONG_ROW = 32
 _MANY_ROWS = 64
+# So many characters of names are deleted on one line.
+_NAMES_WIDTH = 88
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class Plan:
     scope: Names
     scalar_mode: bool
     regions: Mapping[Step, Region]
+    memory: Memory
     threads: int = 1
 
 
@@ -93,7 +97,9 @@ class Emitter:
         for index, name in enumerate(plan.names):
             printer.text[index] = name
         inside: set[Step] = set()
-        for step in plan.sheet.steps:
+        for at, step in enumerate(plan.sheet.steps):
+            if at in plan.memory.dropped:
+                self._drop(plan.memory.dropped[at], step.tag)
             region = plan.regions.get(step)
             if region is not None:
                 inside.update(region.steps)
@@ -101,6 +107,17 @@ class Emitter:
             elif step not in inside:
                 self._step(step)
         return without_echoes(self.sources)
+
+    def _drop(self, values: Sequence[Value], tag: str) -> None:
+        """Names of dead arrays, which would keep their storage."""
+        count = self.plan.uses.count
+        names = list(dict.fromkeys(self.plan.names[v.index] for v in values if count(v)))
+        while names:
+            fits = 1
+            while fits < len(names) and len(", ".join(names[: fits + 1])) <= _NAMES_WIDTH:
+                fits += 1
+            self.sources.append(Do(f"del {', '.join(names[:fits])}", tag))
+            names = names[fits:]
 
     def counter(self, name: str) -> str:
         """The variable of a loop that is called so."""

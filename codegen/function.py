@@ -20,6 +20,7 @@ from codegen.names import ModuleNames, Names, identifier
 from codegen.plan.buffers import buffers
 from codegen.plan.flatten import Known, flatten, leaves
 from codegen.plan.fusion import inline_values, scalar_only
+from codegen.plan.memory import memory
 from codegen.plan.naming import name_values
 from codegen.plan.offsets import offsets
 from codegen.plan.schedule import schedule
@@ -143,7 +144,8 @@ def plan_function(
     idents.update({known[var].index: texts[var] for var in parameters})
     names = name_values(sheet, read, inline, places, scope, idents)
     sizes.rename.update(_found_sizes(sheet, read, names))
-    plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode, regions)
+    bytes_ = memory(sheet, read, inline, places, regions, dict(options.sizes))
+    plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode, regions, bytes_)
     plan.threads = options.threads
     return Planned(function, plan, known, sizes, texts, containers)
 

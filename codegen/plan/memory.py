@@ -1,0 +1,177 @@
+"""How many bytes live at each step, and which names must go so that they are few.
+
+A local name keeps its array until the function returns. Where that would raise the peak above what
+the steps need in this order, the names of dead arrays are deleted right before the step that would
+raise it; elsewhere they stay, and the source is shorter. An expression's temporaries count while
+its statement runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from codegen.plan.buffers import FOREVER, Buffers
+from codegen.plan.steps import Look, Sheet, Step, Value, outs_of, values_of
+from codegen.plan.tiles import Region
+from codegen.plan.uses import Uses
+from codegen.types import Size, substitute
+
+_BYTES = {"f64": 8, "f32": 4, "i64": 8, "i32": 4, "bool": 1}
+# The size that an estimate assumes for a named size of which nothing is known.
+_ASSUMED = 64
+# A smaller peak is nobody's trouble, nor is a smaller array.
+_LARGE_PEAK = 1 << 20
+_LARGE_ARRAY = 1 << 14
+
+
+@dataclass(slots=True)
+class Memory:
+    """held: the bytes of this function's arrays while each step runs, temporaries included.
+
+    peak: the largest of them. least: the peak if every array went as soon as it is dead: no plan
+    of these steps in this order needs less. dropped: for a position of the steps, the values whose
+    names are deleted before it.
+    """
+
+    held: list[int]
+    peak: int = 0
+    least: int = 0
+    dropped: dict[int, list[Value]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Storage:
+    """An array that the function makes: when it is made and read last, and the values in it."""
+
+    bytes: int
+    made: int
+    dead: int
+    values: list[Value]
+
+
+def memory(
+    sheet: Sheet,
+    uses: Uses,
+    inline: list[bool],
+    places: Buffers,
+    regions: Mapping[Step, Region],
+    sizes: Mapping[str, Size],
+) -> Memory:
+    """The bytes of each step by estimate: named sizes are what `sizes` expects."""
+    steps = len(sheet.steps)
+    storages, passing = _storages(sheet, uses, inline, places, regions, sizes)
+    needed = _running(passing, ((s.made, s.dead, s.bytes) for s in storages))
+    plan = Memory(needed, least=max(needed, default=0))
+    if plan.least >= _LARGE_PEAK:
+        _drop(plan, storages, passing)
+    gone = {id(value): at for at, values in plan.dropped.items() for value in values}
+    spans = ((s.made, gone.get(id(s.values[0]), steps) - 1, s.bytes) for s in storages)
+    plan.held = _running(passing, spans)
+    plan.peak = max(plan.held, default=0)
+    return plan
+
+
+def _storages(
+    sheet: Sheet,
+    uses: Uses,
+    inline: list[bool],
+    places: Buffers,
+    regions: Mapping[Step, Region],
+    sizes: Mapping[str, Size],
+) -> tuple[list[_Storage], list[int]]:
+    """The arrays that statements make, and the bytes of temporaries while each step runs."""
+    count = len(sheet.steps)
+    found: dict[Value, _Storage] = {}
+    passing = [0] * count
+    when = [-1] * len(sheet.values)
+    last: dict[Value, int] = {}
+    for at in range(count - 1, -1, -1):
+        step = sheet.steps[at]
+        # What is written inside an expression runs where that stands.
+        runs = when[step.out.index] if inline[step.out.index] else at
+        for operand in values_of(step):
+            when[operand.index] = max(when[operand.index], runs)
+    tiled = {out for region in regions.values() for step in region.steps for out in outs_of(step)}
+    pinned = {value for region in regions.values() for value in (*region.sliced, *region.leaving)}
+    leaving = {value for region in regions.values() for value in region.leaving}
+    for at, step in enumerate(sheet.steps):
+        for out in outs_of(step):
+            index = out.index
+            root = _root(out, places)
+            if root.step is None or not places.owned[root.index]:
+                continue
+            if inline[index]:
+                if not isinstance(step, Look) and 0 <= when[index] < count:
+                    passing[when[index]] += _bytes(out, sizes)
+                else:
+                    last[root] = max(last.get(root, -1), when[index])
+                continue
+            if out in tiled and out not in leaving:
+                continue
+            storage = found.get(root)
+            if storage is None:
+                storage = found[root] = _Storage(_bytes(root, sizes), at, at, [])
+            storage.values.append(out)
+            kept = uses.returned[index] or out in pinned
+            storage.dead = max(storage.dead, FOREVER if kept else when[index])
+    for root, at in last.items():
+        if root in found:
+            found[root].dead = max(found[root].dead, at)
+    return [storage for storage in found.values() if storage.bytes >= _LARGE_ARRAY], passing
+
+
+def _root(value: Value, places: Buffers) -> Value:
+    """The value whose statement made the storage: through views, and what is computed in place."""
+    while True:
+        root = places.root[value.index]
+        below = places.inplace[root.index] or places.reused[root.index]
+        if below is None:
+            return root
+        value = below
+
+
+def _running(passing: list[int], spans: Iterable[tuple[int, int, int]]) -> list[int]:
+    """The bytes at each position, of arrays that live from one to another, and of temporaries."""
+    change = [0] * (len(passing) + 1)
+    for made, dead, size in spans:
+        change[made] += size
+        change[min(dead, len(passing) - 1) + 1] -= size
+    held, total = [], 0
+    for at, more in enumerate(passing):
+        total += change[at]
+        held.append(total + more)
+    return held
+
+
+def _drop(plan: Memory, storages: list[_Storage], passing: list[int]) -> None:
+    """Deletes dead arrays, the oldest first, where a step would exceed the least peak."""
+    made: dict[int, list[_Storage]] = {}
+    for storage in storages:
+        made.setdefault(storage.made, []).append(storage)
+    dying: dict[int, list[_Storage]] = {}
+    dead: list[_Storage] = []
+    held = 0
+    for at, more in enumerate(passing):
+        held += sum(storage.bytes for storage in made.get(at, ()))
+        dead += dying.pop(at - 1, ())
+        while held + more > plan.least and dead:
+            # All that are dead: fewer lines than one at a time.
+            for storage in dead:
+                held -= storage.bytes
+                plan.dropped.setdefault(at, []).extend(storage.values)
+            dead = []
+        for storage in made.get(at, ()):
+            if storage.dead < FOREVER:
+                dying.setdefault(storage.dead, []).append(storage)
+        # An array that nothing reads later dies with the step that makes it.
+
+
+def _bytes(value: Value, sizes: Mapping[str, Size]) -> int:
+    total = _BYTES.get(value.dtype, 8)
+    for size in value.shape:
+        known = size
+        if not isinstance(size, int):
+            known = substitute(size, {name: sizes.get(name, _ASSUMED) for name in size.names})
+        total *= known if isinstance(known, int) else _ASSUMED
+    return total
