@@ -61,7 +61,7 @@ def _command(options: argparse.Namespace) -> int:
 
     match options.command:
         case "run":
-            return commands.run(options.target, options.set, options.of)
+            return commands.run(options.target, options.set, options.of, options.local)
         case "draw":
             return commands.draw(options.target, options.output, options.set, options.of)
         case "show":
@@ -94,6 +94,7 @@ def _parser() -> _Parser:
     )
     _set(run)
     _of(run)
+    run.add_argument("--local", action="store_true", help="the gates' local gradients, too")
     draw = _sub(
         commands,
         "draw",

@@ -33,8 +33,8 @@ Values = Mapping[str, np.ndarray[Any, Any]]
 _RANDOM_SIZE = 3  # of a named size that nobody states
 
 
-def run(target: str, settings: Sequence[str], of: str | None) -> int:
-    """Prints every node's value and gradient."""
+def run(target: str, settings: Sequence[str], of: str | None, local: bool = False) -> int:
+    """Prints every node's value and gradient, and every gate's local gradients if asked for."""
     graph, example = _load(target)
     with _place(target):
         values = {**example, **_settings(graph, settings)}
@@ -46,7 +46,7 @@ def run(target: str, settings: Sequence[str], of: str | None) -> int:
             "or state it in [example]"
         )
     with _place(target):
-        print(graph.evaluate(of=of, **_arguments(graph, values)))
+        print(graph.evaluate(of=of, **_arguments(graph, values)).table(local))
     return 0
 
 

@@ -76,6 +76,10 @@ class Graph(ir.Graph):
         """
         return str(_above("graphc.inspect.draw", "draw")(self, path))
 
+    def _repr_svg_(self) -> str | None:
+        """What a notebook shows: the drawing, where there is not too much to see."""
+        return self.draw() if _above("graphc.inspect.draw", "drawable")(self) else None
+
     def __str__(self) -> str:
         return str(_above("graphc.inspect.text", "text")(self))
 

@@ -59,6 +59,12 @@ def draw(
     return text
 
 
+def drawable(graph: ir.Graph) -> bool:
+    """Whether a graph has few enough gates to be drawn."""
+    shown = Shown(graph)
+    return sum(not shown.hidden(node) for node in graph.nodes) <= _MOST
+
+
 class _Picture:
     def __init__(self, graph: ir.Graph, numbers: Numbers | None) -> None:
         self.shown = Shown(graph)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from graphc import ir
+from graphc.inspect.draw import Numbers, draw, drawable
 from graphc.inspect.local import Wire, by_name, local_gradients
 from graphc.inspect.shown import Shown
 from graphc.inspect.table import table, value_text
@@ -65,18 +66,27 @@ class Evaluation:
 
         Raises GraphValueError for a graph of more gates than can be seen.
         """
-        from graphc.inspect.draw import Numbers, draw
-
         nodes = self.graph.nodes
         values = {node: row.value for node, row in zip(nodes, self.rows, strict=True)}
         grads = {node: row.gradient for node, row in zip(nodes, self.rows, strict=True)}
         local = self._local() if self.of is not None else {}
         return draw(self.graph, path, Numbers(self.of, values, grads, local))
 
+    def _repr_svg_(self) -> str | None:
+        """What a notebook shows: the drawing, where there is not too much to see."""
+        return self.draw() if drawable(self.graph) else None
+
     def __str__(self) -> str:
+        return self.table()
+
+    def table(self, local: bool = False) -> str:
+        """Name, formula, value and gradient of every node; its local gradients, where asked for."""
         header = ["name", "formula", "value"]
         if self.of is not None:
             header.append(f"gradient of {self.of}")
+        gains = self.local if local else {}
+        if local:
+            header.append("local gradients")
         rows = []
         for row in self.rows:
             if row.hidden:
@@ -84,8 +94,12 @@ class Evaluation:
             cells = [row.name, row.formula, value_text(row.value)]
             if self.of is not None:
                 cells.append("-" if row.gradient is None else value_text(row.gradient))
+            if local:
+                parts = gains.get(row.name, {}).items()
+                cells.append(", ".join(f"{name}: {value_text(gain)}" for name, gain in parts))
             rows.append(cells)
-        return table(header, rows, [False, False, True, True][: len(header)])
+        right = [False, False, True, *[True] * (self.of is not None), *[False] * local]
+        return table(header, rows, right)
 
 
 def evaluate(graph: ir.Graph, /, *args: Any, of: str | None = None, **kwargs: Any) -> Evaluation:

@@ -80,6 +80,20 @@ def test_a_gate_by_hand_has_local_gradients():
     assert graph.evaluate(3.0, -4.0).local == {"f": {"x": -4.0, "y": 3.0}}
 
 
+def test_a_table_with_local_gradients(capsys):
+    assert main(["run", str(ROOT / "examples/branches.toml"), "--local"]) == 0
+    header, _, x, _, square, product, f = capsys.readouterr().out.splitlines()
+    assert header.endswith("  gradient of f  local gradients")
+    assert square.split() == ["square", "x", "*", "x", "9", "1", "x:", "6"]
+    assert product.endswith("  x: -4, y: 3")
+    assert f.endswith("  square: 1, product: 1")
+    assert x.split() == ["x", "input", "3", "2"]
+    scores = graphc.trace(lambda x: x * 2, "f64[2]").evaluate(np.ones(2))
+    assert scores.table(local=True).splitlines()[0].split() == [
+        *("name", "formula", "value", "local", "gradients")
+    ]
+
+
 # -- pictures --------------------------------------------------------------------------------------
 
 
@@ -145,6 +159,15 @@ def test_what_nobody_could_see_is_not_drawn():
     graph = graphc.trace(chain, "f64")
     with pytest.raises(graphc.GraphValueError, match="202 gates; a drawing shows at most 200"):
         graph.draw()
+
+
+def test_notebooks_show_what_can_be_seen():
+    found = example("circuit")
+    assert found._repr_svg_() == found.draw()
+    assert found.graph._repr_svg_() == found.graph.draw()
+    large = graphc.trace(lambda x: sum(np.sin(k * x) for k in range(1, 100)), "f64")
+    assert large._repr_svg_() is None
+    assert large.evaluate(1.0)._repr_svg_() is None
 
 
 def test_the_command_draws_with_values_or_with_types(tmp_path, capsys):
