@@ -22,6 +22,8 @@ smaller. Each section is written by one file of this folder, which may be run ag
 # The sections, in the order of the file.
 TITLES = (
     "Value and gradient, one core",
+    "Training steps",
+    "AlexNet",
     "Two cores",
     "Time against data size",
     "Compile time",

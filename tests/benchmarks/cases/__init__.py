@@ -5,6 +5,7 @@ from __future__ import annotations
 from .adbench import character_lstm
 from .case import Case, Workload
 from .clusters import kmeans, mixture
+from .images import convolution, pooling
 from .networks import attention, embedding, lstm, mlp, normalisation
 from .numeric import chain, logistic, logsumexp, neuron, rosenbrock, scalar_graph
 
@@ -45,4 +46,14 @@ WORKLOADS = (
     Workload("LSTM of ADBench, 2 layers, 1,024 characters", character_lstm, (2, 1024, 14),
              (2, 6, 3), 1.05, 2.2, 4.0),
     Workload("attention, 8x128x64", attention, (8, 128, 64), (2, 5, 4), 1.05, 1.03),
+    Workload("convolution 3x3, 8x64x28x28", convolution, (8, 64, 28, 64, 3), (2, 16, 12, 8, 3),
+             1.1, 1.6),
+    Workload("convolution 3x3, 64x16x8x8", convolution, (64, 16, 8, 16, 3), (3, 4, 5, 6, 3), 1.1,
+             2.0),
+    Workload("convolution 5x5, 8x64x27x27, 192 kernels", convolution, (8, 64, 27, 192, 5),
+             (2, 4, 13, 12, 5), 1.1, 1.6, 6.0),
+    Workload("max pooling 3x3, stride 2, 8x64x55x55", pooling, (8, 64, 55, 3, 2), (2, 3, 23, 3, 2),
+             1.1, 0.9),
+    Workload("max pooling 2x2, 8x64x56x56", pooling, (8, 64, 56, 2, 2), (2, 3, 24, 2, 2), 1.1,
+             0.9),
 )  # fmt: skip
