@@ -1,6 +1,6 @@
-"""The update rules of the lectures (row 15) and the picture of their losses (row 16).
+"""Numerical gradients (row 13), the update rules (15), and the picture of their losses (16).
 
-The numerical gradient and the loop itself, rows 13 and 14, stand in test_circuits and test_models.
+The wiggle of circuits, and the loop itself, row 14, stand in test_circuits and test_models.
 """
 
 import math
@@ -31,6 +31,29 @@ def walk(rule, steps):
         params, state, _ = step(params, state)
         points.append(params["w"].copy())
     return np.array(points)
+
+
+# -- row 13 ----------------------------------------------------------------------------------------
+
+
+def test_central_differences_fall_with_the_square_of_the_step():
+    errors = runpy.run_path(str(EXAMPLES / "numerical_gradient.py"))["main"]([])
+    assert list(errors) == ["W1", "b1", "W2"]
+    for name, by_step in errors.items():
+        assert by_step[1e-3] == pytest.approx(by_step[1e-2] / 100, rel=0.01), name
+        assert by_step[1e-5] < 1e-9, name
+        assert by_step[1e-10] > by_step[1e-5], "too small a step has no digits left"
+
+
+def test_the_numerical_gradient_moves_one_number_at_a_time():
+    numerical = runpy.run_path(str(EXAMPLES / "numerical_gradient.py"))["numerical_gradient"]
+    at = np.arange(6.0).reshape(2, 3)
+    found = numerical(lambda x: (x**2).sum() + x[0, 1] * x[1, 2], at, 1e-4)
+    expected = 2 * at
+    expected[0, 1] += at[1, 2]
+    expected[1, 2] += at[0, 1]
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(at, np.arange(6.0).reshape(2, 3))
 
 
 # -- row 15 ----------------------------------------------------------------------------------------
