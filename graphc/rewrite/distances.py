@@ -14,7 +14,9 @@ from codegen.program import Broadcast, Reshape, Transpose
 from graphc import nodes
 from graphc.ir import Node
 from graphc.ops.kinds import Axes, Contraction, Einstein
+from graphc.ops.reductions import REDUCTIONS
 from graphc.rewrite.patterns import operand_of, operands_of, square_of, sum_of
+from graphc.rewrite.products import Lone
 from graphc.rewrite.walk import uniform
 from graphc.searches import nearest
 from graphc.types import FLOATING, Shape, array_type, product
@@ -30,7 +32,7 @@ class Rows(NamedTuple):
     axis: int
 
 
-def nearest_centre(node: Node) -> Node | None:
+def nearest_centre(node: Node, lone: Lone) -> Node | None:
     """min over j of |x_i - c_j|^2 -> the distances of the pairs that a search found nearest.
 
     node: a minimum over one axis of distances that nothing else uses. Centres at the same least
@@ -39,6 +41,9 @@ def nearest_centre(node: Node) -> Node | None:
     """
     params = node.params
     distances = node.inputs[0]
+    # What else knows the distances may compare them with their minimum.
+    if node.op != REDUCTIONS["min"] or not lone(distances):
+        return None
     if not isinstance(params, Axes) or distances.type.ndim != 2 or len(params.axes) != 1:
         return None
     count = product(distances.type.shape)

@@ -12,16 +12,16 @@ composition that is used elsewhere too, or is an output, stays beside it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from graphc.errors import GraphNameError, located
 from graphc.ir import Graph, Node, Origin
-from graphc.ops.kinds import Elementwise
-from graphc.ops.reductions import REDUCTIONS
+from graphc.ops.kinds import Contraction, Elementwise, Reduction
 from graphc.rewrite.compositions import ROOTS
 from graphc.rewrite.cse import merging
 from graphc.rewrite.distances import nearest_centre
+from graphc.rewrite.products import Lone, product_order
 from graphc.rewrite.walk import Rule, rebuild, table_name
 from graphc.types import FLOATING
 
@@ -38,11 +38,18 @@ class Applied(NamedTuple):
         return f"{self.origin}: {self.value}: {self.rule}"
 
 
+# A rule that needs to know whether nothing else uses a value.
+RuleOfLone = Callable[[Node, Lone], Node | None]
+OF_LONE: Mapping[type, tuple[RuleOfLone, ...]] = {
+    Reduction: (nearest_centre,),
+    Contraction: (product_order,),
+}
+
 # -- the rules, and their application --------------------------------------------------------------
 
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, Rule | RuleOfLone] = {
     **{rule.__name__: rule for rules in ROOTS.values() for rule in rules},
-    nearest_centre.__name__: nearest_centre,
+    **{rule.__name__: rule for rules in OF_LONE.values() for rule in rules},
 }
 
 # Marks a value that somebody asks for by name: no pattern looks through it.
@@ -74,26 +81,44 @@ def _stabilised(
     graph: Graph, rules: Collection[str] | None, keep: Collection[str]
 ) -> tuple[Graph, list[Applied]]:
     roots = _chosen(rules)
-    distances = rules is None or nearest_centre.__name__ in rules
+    chosen = {
+        rule
+        for some in OF_LONE.values()
+        for rule in some
+        if rules is None or rule.__name__ in rules
+    }
     found: list[Applied] = []
+    uses: Counter[Node] = Counter()
+
+    def lone(node: Node) -> bool:
+        return uses[node] == 1
 
     def step(node: Node) -> Node:
-        before = next(walked)
-        if node.type.dtype not in FLOATING:
-            return node
-        some: tuple[Rule, ...] = ()
+        count = before[next(walked)]
+        result = node
+        if node.type.dtype in FLOATING:
+            result = apply(node)
+        if result is not node:
+            _count(result, uses)
+        uses[result] += count
+        return result
+
+    def apply(node: Node) -> Node:
+        rule: Rule | RuleOfLone
         if isinstance(node.op, Elementwise):
-            some = roots.get(table_name(node.op), ())
-        elif node.op == REDUCTIONS["min"] and distances and uses[before.inputs[0]] == 1:
-            # What else knows the distances may compare them with their minimum.
-            some = (nearest_centre,)
-        for rule in some:
-            result = rule(node)
+            for rule in roots.get(table_name(node.op), ()):
+                result = rule(node)
+                if result is not None:
+                    return applied(rule, node, result)
+        for rule in OF_LONE.get(type(node.op), ()):
+            result = rule(node, lone) if rule in chosen else None
             if result is not None:
-                label = node.name or node.op.name
-                found.append(Applied(rule.__name__, label, node.origin))
-                return result
+                return applied(rule, node, result)
         return node
+
+    def applied(rule: Rule | RuleOfLone, node: Node, result: Node) -> Node:
+        found.append(Applied(rule.__name__, node.name or node.op.name, node.origin))
+        return result
 
     def mark(node: Node) -> Node:
         if node.name not in keep or not node.inputs:
@@ -105,12 +130,27 @@ def _stabilised(
     shared = rebuild(graph, lambda node: node if node.name in keep else merge(node), keep)
     start = rebuild(shared, mark, keep) if keep else shared
     walked = iter(start.nodes)
-    uses = Counter(x for node in start.nodes for x in node.inputs)
-    uses.update(node for _, node in start.outputs)
+    before = Counter(x for node in start.nodes for x in node.inputs)
+    before.update(node for _, node in start.outputs)
     stable = rebuild(start, step, keep)
     if keep:
         stable = rebuild(stable, _unmarked, keep)
     return (stable if found else graph), found
+
+
+def _count(result: Node, uses: Counter[Node]) -> None:
+    """Count what a rule's new nodes use."""
+    stack, seen = [result], {result}
+    while stack:
+        node = stack.pop()
+        if node in uses:
+            continue
+        for x in node.inputs:
+            if x not in seen and x not in uses:
+                seen.add(x)
+                stack.append(x)
+        for x in node.inputs:
+            uses[x] += 1
 
 
 def _unmarked(node: Node) -> Node:

@@ -162,8 +162,8 @@ def test_value_and_gradient_are_accurate_where_the_naive_ones_are_not(rule, naiv
 
 def test_every_rule_is_tested():
     shifts = {rule for rule, _ in SHIFTED}
-    elsewhere = {"root_of_sum_of_squares", "nearest_centre"}  # below; in test_distances.py
-    assert set(SCALAR) | shifts | elsewhere == set(RULES)
+    elsewhere = {"nearest_centre", "product_order"}  # test_distances.py, test_products.py
+    assert set(SCALAR) | shifts | elsewhere | {"root_of_sum_of_squares"} == set(RULES)
 
 
 @pytest.mark.parametrize(("rule", "naive", "exact", "points"), APPLICATIONS, ids=NAMES)
