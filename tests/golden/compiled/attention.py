@@ -38,7 +38,10 @@ def value(x, Wq, Wk, Wv):
     weights = np.divide(
         exp_weights, exp_weights.sum(axis=2, keepdims=True), out=exp_weights
     )
+
+    # mixed = weights @ v
     mixed = weights @ v  # f32[batch, time, 16]
+    del v, weights, exp_weights
 
     # attention = sum(mixed * mixed) / (16*batch*time)
     attention = (mixed * mixed).sum() / (16*batch*time)
@@ -89,6 +92,7 @@ def backward(saved, d_attention=1.0):
     d_mixed *= 2.0
     d_weights = d_mixed @ v.swapaxes(-2, -1)  # f32[batch, time, time]
     d_v = weights.swapaxes(-2, -1) @ d_mixed  # f32[batch, time, 16]
+    del d_mixed
     d_Wq_part = np.subtract(
         d_weights, np.vecdot(d_weights, weights)[:, :, None], out=d_weights
     )
@@ -138,6 +142,7 @@ def value_and_grad(x, Wq, Wk, Wv):
     d_mixed = np.add(mixed, mixed, out=mixed)  # f32[batch, time, 16]
     d_weights = d_mixed @ v.swapaxes(-2, -1)  # f32[batch, time, time]
     d_v = np.matmul(weights.swapaxes(-2, -1), d_mixed, out=v)  # f32[batch, time, 16]
+    del mixed, d_mixed
     d_Wq_part = np.subtract(
         d_weights, np.vecdot(d_weights, weights)[:, :, None], out=d_weights
     )
