@@ -80,6 +80,8 @@ class Emitter:
         # Loops that do not stand in one another share their variables.
         self._counters: dict[str, str] = {}
         self.sources: list[Source] = []
+        # Where the statements of each step begin among them.
+        self.starts: list[int] = []
         # Where elementwise steps of a loop over tiles put their results.
         self.into: dict[Value, str] = {}
         self._note = ""
@@ -98,6 +100,7 @@ class Emitter:
             printer.text[index] = name
         inside: set[Step] = set()
         for at, step in enumerate(plan.sheet.steps):
+            self.starts.append(len(self.sources))
             if at in plan.memory.dropped:
                 self._drop(plan.memory.dropped[at], step.tag)
             region = plan.regions.get(step)

@@ -94,6 +94,16 @@ def _composed(function: Composed) -> Source:
     return Block(f"def {function.name}({arguments}):", body)
 
 
+def module_names(program: Program) -> ModuleNames:
+    """The names at the top of the module, chosen before any function's own."""
+    return ModuleNames(
+        (param.name for function in program.functions for param in function.params),
+        program.callables,
+        (record.name for record in program.records),
+        ((c.var, c.var.name or "constant") for c in program.constants),
+    )
+
+
 class _Module:
     def __init__(
         self, program: Program, options: Options, checks: bool, constants_file: str | None
@@ -103,12 +113,7 @@ class _Module:
         self.checks = checks
         self.constants_file = constants_file
         self.large: dict[str, Array] = {}
-        self.names = ModuleNames(
-            (param.name for function in program.functions for param in function.params),
-            program.callables,
-            (record.name for record in program.records),
-            ((c.var, c.var.name or "constant") for c in program.constants),
-        )
+        self.names = module_names(program)
 
     def text(self) -> Text:
         """The whole module."""

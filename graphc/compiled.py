@@ -27,6 +27,7 @@ from graphc.ops.kinds import Primitive
 from graphc.types import size_names
 
 if TYPE_CHECKING:
+    from codegen.listing import MemoryPlan
     from codegen.modules import Generated
     from graphc.functions import Plan
 
@@ -111,6 +112,7 @@ class Compiled:
     f.backward(saved)         gradients; cotangents for outputs that are no single scalar
     f.source                  the emitted module, as it is run
     f.export(path)            the module as a file that stands alone
+    f.memory()                the plan of memory: bytes beside each line, the peak
     f.unchecked               the same functions without checks of their inputs
 
     Results are fresh arrays. Raises GraphTypeError and GraphValueError for wrong arguments.
@@ -238,6 +240,22 @@ class Compiled:
             if origin.line:
                 found[int(line)] = str(origin)
         return found
+
+    def memory(self, function: str = "value_and_grad") -> MemoryPlan:
+        """The plan of one function's memory: print it for the bytes beside each line, the peak, and
+        what the steps need at least. An estimate: named sizes count as `sizes=` expects them.
+
+        Raises GraphNameError for a function that the module does not have, or that is made of
+        `forward` and `backward`.
+        """
+        from codegen.listing import memory_plan
+        from graphc.functions import program
+
+        made = program(self._plan(), self._stable)
+        known = [one.name for one in made.functions]
+        if function not in known:
+            raise unknown_name(f"memory: {self.graph.name} has no function", function, known)
+        return memory_plan(made, self._options, function)
 
     def export(self, path: str | os.PathLike[str], origins: str = "names") -> None:
         """Writes the module to a file that needs NumPy and the standard library alone.

@@ -95,14 +95,20 @@ def _storages(
     tiled = {out for region in regions.values() for step in region.steps for out in outs_of(step)}
     pinned = {value for region in regions.values() for value in (*region.sliced, *region.leaving)}
     leaving = {value for region in regions.values() for value in region.leaving}
+    # A loop over tiles runs where its first step stands.
+    starts: dict[Step, int] = {}
     for at, step in enumerate(sheet.steps):
+        if step in regions:
+            starts.update(dict.fromkeys(regions[step].steps, at))
+    for place, step in enumerate(sheet.steps):
+        at = starts.get(step, place)
         for out in outs_of(step):
             index = out.index
             root = _root(out, places)
             if root.step is None or not places.owned[root.index]:
                 continue
             if inline[index]:
-                if not isinstance(step, Look) and 0 <= when[index] < count:
+                if not isinstance(step, Look) and out.shape and 0 <= when[index] < count:
                     passing[when[index]] += _bytes(out, sizes)
                 else:
                     last[root] = max(last.get(root, -1), when[index])

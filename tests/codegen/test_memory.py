@@ -111,3 +111,38 @@ def test_what_is_returned_or_given_stays():
     x = array(4 * N)
     for found, expected in zip(compiled(x), f(x), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_the_plan_prints_the_bytes_beside_each_line():
+    compiled = graphc.compile(graphc.trace(wide, f"f64[{4 * N}]"))
+    listing = compiled.memory("value")
+    assert listing.peak == max(size for size, _ in listing.rows if size is not None)
+    lines = str(listing).splitlines()
+    # An array is 1.28 MB: at most two and the order of a third are there at once.
+    assert lines[0] == "value: 3.84 MB at the peak, 3.84 MB at least in this order"
+    assert "  1.28 MB  low = a[:7].sum()" in lines
+    # What is listed is what runs, line by line.
+    body = compiled.source[compiled.source.index("def value(") :]
+    for size, line in listing.rows:
+        assert size is None or line.strip() in body
+
+
+@pytest.mark.parametrize("name", ["forward", "backward"])
+def test_forward_and_backward_have_plans_too(name):
+    compiled = graphc.compile(graphc.trace(alternating, "f64[400, 100]", "f64[100, 100]"))
+    listing = compiled.memory(name)
+    assert listing.function == name
+    assert listing.peak >= 400 * 100 * 8
+
+
+def test_a_loop_over_tiles_holds_what_it_leaves():
+    compiled = graphc.compile(graphc.trace(chain, "f64[3000000]"))
+    assert "for start in range(" in compiled.source
+    (held,) = [size for size, line in compiled.memory().rows if line.startswith("for start")]
+    assert held == 3_000_000 * 8
+
+
+def test_functions_that_are_not_there_are_named():
+    compiled = graphc.compile(graphc.trace(wide, "f64[9]"))
+    with pytest.raises(graphc.GraphError, match="memory: wide has no function 'vlaue'"):
+        compiled.memory("vlaue")
