@@ -17,6 +17,7 @@ copy.png` draws that beside the training curve (needs matplotlib).
 
 import argparse
 import time
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -219,6 +220,8 @@ def main(arguments=None):
     parser.add_argument("--plot", metavar="FILE", help="draw curve and heads with matplotlib")
     options = parser.parse_args(arguments)
     steps, longest = (200, 2) if options.quick else (options.steps, options.longest)
+    if options.plot and find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install 'graphc[plot]'; the text needs nothing")
     began = time.perf_counter()
     kept = []
 

@@ -372,11 +372,23 @@ def test_ntm_heads_in_characters():
     ]
 
 
-def test_ntm_quick(capsys):
-    wrong = example("neural_turing_machine")["main"](["--quick"])
+def test_ntm_quick(capsys, tmp_path):
+    files = ["--plot", str(tmp_path / "copy.png"), "--curve", str(tmp_path / "curve.csv")]
+    wrong = example("neural_turing_machine")["main"](["--quick", *files])
+    assert (tmp_path / "copy.png").read_bytes().startswith(b"\x89PNG")
+    kept = np.loadtxt(tmp_path / "curve.csv", delimiter=",")
+    np.testing.assert_array_equal(kept[:, 0], [100, 200])
+    assert kept[1, 2] == pytest.approx(wrong, abs=1e-5)
     shown = capsys.readouterr().out
     assert f"after 200 steps: {wrong:.2%} of the bits wrong" in shown
     assert " row  writes at  reads at" in shown
+
+
+def test_ntm_says_what_a_picture_needs_before_it_trains(capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        example("neural_turing_machine")["main"](["--plot", "copy.png"])
+    assert "pip install 'graphc[plot]'" in capsys.readouterr().err
 
 
 @pytest.mark.long
