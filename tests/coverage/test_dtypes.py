@@ -10,6 +10,8 @@ import pytest
 
 import graphc
 from graphc.types import DTYPES
+from tests.coverage.test_numpy_api import ROWS, expected_of, weighted
+from tests.table.test_edges import widest
 
 RNG = np.random.default_rng(5)
 OURS = [np.dtype(dtype) for dtype in DTYPES.values()]
@@ -154,3 +156,35 @@ def test_functions_of_two_arrays(name):
         if name == "quantile" and one == "bool":
             continue  # between bools NumPy has none, we have f64
         compare(PAIRS[name], array(one), array(other))
+
+
+# -- single precision ------------------------------------------------------------------------------
+
+
+def single_rows():
+    """The rows whose result is f32 where the operand is."""
+    for row in ROWS:
+        operand, call = row.values
+        if operand.dtype != np.float64 or row.id.startswith(DOUBLE_WITHIN):
+            continue
+        finite = np.where(np.isfinite(operand), operand, 0.5).astype(np.float32)
+        if expected_of(call, finite).dtype == np.float32:
+            yield pytest.param(finite, call, id=row.id)
+
+
+# Positions among sorted elements, and distances of f64 points, are f64 in NumPy, too.
+DOUBLE_WITHIN = ("nanquantile", "nanpercentile", "gradient-2", "gradient-3")
+
+
+@pytest.mark.parametrize(("operand", "call"), list(single_rows()))
+def test_nothing_in_between_is_wider(operand, call):
+    """Of f32 operands nothing in the emitted code is computed in f64, forward or backward."""
+    value = graphc.compile(graphc.trace(lambda x: call(np, x), operand))
+    scalar = graphc.compile(graphc.trace(weighted(call, operand), operand))
+    for compiled, name in ((value, "value"), (scalar, "value_and_grad")):
+        given = {
+            name: array for name, array in vars(compiled._module).items()
+            if isinstance(array, np.ndarray)
+        }  # fmt: skip
+        _, seen = widest(compiled.source, name, operand, constants=given)
+        assert np.dtype(np.float64) not in seen

@@ -156,8 +156,11 @@ class _Watched(ast.NodeTransformer):
         return ast.Call(ast.Name("_shown", ast.Load()), [node], [])
 
 
-def widest(source, name, *arguments):
-    """Calls a function of an emitted module; the dtypes of all values that it computes."""
+def widest(source, name, *arguments, constants=None):
+    """Calls a function of an emitted module; the dtypes of all values that it computes.
+
+    constants: the arrays that the module is given, by their names.
+    """
     seen = set()
 
     def shown(value):
@@ -166,7 +169,7 @@ def widest(source, name, *arguments):
         return value
 
     tree = ast.fix_missing_locations(_Watched().visit(ast.parse(source)))
-    namespace = {"_shown": shown, "__name__": "watched"}
+    namespace = {"_shown": shown, "__name__": "watched", **(constants or {})}
     exec(compile(tree, "watched", "exec"), namespace)
     with np.errstate(all="ignore"):
         result = namespace[name](*arguments)
