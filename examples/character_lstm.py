@@ -111,7 +111,7 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="few steps")
     options = parser.parse_args(arguments)
     found = train(1, 20) if options.quick else train(15, callback=report)
-    print(found.history.text())
+    print(found.history.text(log=True))
     print(go_on(found.params, "The keeper", 120))
     return found.history
 

@@ -64,7 +64,7 @@ def main(arguments=None):
     _, losses = by_hand(x, y, epochs)
     found = by_fit(x, y, epochs)
     print(f"loss over {len(losses)} minibatches of {BATCH}, gradient descent at rate {RATE}")
-    print(found.history.text())
+    print(found.history.text(log=True))
     print(f"first {losses[0]:.4f}, last epoch's mean {found.history.epochs[-1]:.4f}")
     if options.plot:
         found.history.plot(options.plot)

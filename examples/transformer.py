@@ -108,7 +108,7 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="few steps")
     options = parser.parse_args(arguments)
     found = train(1, 20) if options.quick else train(10, callback=character_lstm.report)
-    print(found.history.text())
+    print(found.history.text(log=True))
     print(go_on(found.params, 120))
     return found.history
 

@@ -62,20 +62,23 @@ class History:
             self._validation.append(float(validation))
         return mean
 
-    def text(self, width: int = 60, height: int = 10) -> str:
-        """The losses as a plot in characters: each column a stretch of steps, at its mean."""
+    def text(self, width: int = 60, height: int = 10, log: bool = False) -> str:
+        """The losses as a plot in characters: each column a stretch of steps, at its mean.
+
+        log: a logarithmic axis, on which means that are not above 0 are left out.
+        """
         if not self._losses:
             return "no steps yet"
         parts = np.array_split(self.losses, min(width, len(self._losses)))
         means = np.array([part.mean() for part in parts])
-        finite = means[np.isfinite(means)]
-        if not finite.size:
-            return "no finite loss"
-        low, high = float(finite.min()), float(finite.max())
-        span = (high - low) or 1.0
+        known = np.isfinite(means) & ((means > 0) | (not log))
+        if not known.any():
+            return "no finite loss" if not log else "no finite loss above 0"
+        low, high = float(means[known].min()), float(means[known].max())
+        heights = np.log(means[known]) if log else means[known]
+        span = float(np.ptp(heights)) or 1.0
         rows = np.full(len(means), -1)
-        known = np.isfinite(means)
-        rows[known] = np.round((means[known] - low) / span * (height - 1)).astype(int)
+        rows[known] = np.round((heights - heights.min()) / span * (height - 1)).astype(int)
         lines = []
         for row in range(height - 1, -1, -1):
             label = {height - 1: f"{high:9.4g}", 0: f"{low:9.4g}"}.get(row, " " * 9)

@@ -267,6 +267,20 @@ def test_history_as_text():
     assert repr(history).startswith("<history of 10 steps, 1 epochs, last loss")
 
 
+def test_history_as_text_on_a_logarithmic_axis():
+    history = graphc.fit(adam(), graphc.init_params(net(), 0), (X, Y)).history
+    powers = type(history)([1000.0, 100.0, 10.0, 0.0, 1.0, np.nan])
+    assert powers.text(height=4, log=True).splitlines() == [
+        "     1000 |*",
+        "          | *",
+        "          |  *",
+        "        1 |    *",
+        "          +------ 6 steps",
+    ]
+    assert type(history)([0.0, np.inf]).text(log=True) == "no finite loss above 0"
+    assert type(history)([2.0, 2.0]).text(height=2, log=True).count("*") == 2
+
+
 def test_history_plots_or_says_what_is_missing(tmp_path, monkeypatch):
     history = graphc.fit(adam(), graphc.init_params(net(), 0), (X, Y), batch_size=10).history
 
