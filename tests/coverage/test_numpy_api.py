@@ -423,6 +423,13 @@ def test_the_page_is_current():
     assert table.main(["--check"]) == 0, "run python -m graphc.dispatch.table"
 
 
+def test_the_counts_are_current_and_nothing_is_wrong():
+    from tests.coverage import report
+
+    assert report.main(["--check"]) == 0, "run python -m tests.coverage.report"
+    assert [name for name, outcome in report.promotions() if outcome == "wrong"] == []
+
+
 def test_most_of_numpy_is_traced():
     kinds = [row.kind for row in table.rows() if row.name.count(".") == 1]
     assert kinds.count("traced") >= 250
