@@ -274,6 +274,9 @@ def literal_text(value: object) -> str:
     if isinstance(value, tuple | list):
         inner = ", ".join(literal_text(item) for item in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    if isinstance(value, str | bool | int | float | None):
+    if isinstance(value, str):
+        text = repr(value)
+        return f'"{text[1:-1]}"' if '"' not in text else text
+    if isinstance(value, bool | int | float | None):
         return repr(value)
     raise TypeError(f"a keyword must be a literal, not {type(value).__name__}")

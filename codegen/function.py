@@ -18,6 +18,7 @@ from codegen.emit import Emitter, Plan
 from codegen.entry import Check, check
 from codegen.names import ModuleNames, Names, identifier
 from codegen.plan.buffers import buffers
+from codegen.plan.copies import copy_transposed
 from codegen.plan.flatten import Known, flatten, leaves
 from codegen.plan.fusion import inline_values, scalar_only
 from codegen.plan.memory import memory
@@ -122,6 +123,8 @@ def plan_function(
     for _ in range(_ROUNDS):
         if not strengthen(sheet, read) | simplify_sums(sheet, read):
             break
+        read = uses(sheet, results)
+    if copy_transposed(sheet):
         read = uses(sheet, results)
     if offsets(sheet, read, dict(options.sizes)):
         read = uses(sheet, results)

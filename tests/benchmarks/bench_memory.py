@@ -47,7 +47,7 @@ def traced(call):
 
 def jax_peak(case):
     """Temporaries and results of JAX's compiled function, in bytes; None without JAX."""
-    if importlib.util.find_spec("jax") is None:
+    if "jax" not in case.peers or importlib.util.find_spec("jax") is None:
         return None
     import jax
 

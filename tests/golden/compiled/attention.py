@@ -38,10 +38,7 @@ def value(x, Wq, Wk, Wv):
     weights = np.divide(
         exp_weights, exp_weights.sum(axis=2, keepdims=True), out=exp_weights
     )
-
-    # mixed = weights @ v
     mixed = weights @ v  # f32[batch, time, 16]
-    del v, weights, exp_weights
 
     # attention = sum(mixed * mixed) / (16*batch*time)
     attention = (mixed * mixed).sum() / (16*batch*time)
