@@ -305,6 +305,37 @@ def test_extremes_so_far_are_exact(ufunc, size):
     np.testing.assert_allclose(compiled.backward(saved, d).x, wanted, rtol=1e-15)
 
 
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 64, 65, 100, 2100])
+@pytest.mark.parametrize("named", [False, True], ids=["known", "named"])
+def test_running_products_of_any_length(length, named):
+    """Their adjoint is solved in blocks; here it is one step after the other."""
+    x = 1 + 0.3 * RNG.normal(size=length)
+    x[length // 2 : length // 2 + 1] = 0.0
+    d = RNG.normal(size=length)
+    size = "n" if named else length
+    compiled = graphc.compile(graphc.trace(lambda x: np.cumprod(x), f"f64[{size}]"))
+    _, saved = compiled.forward(x)
+    wanted, total = np.zeros(length), 0.0
+    before = np.cumprod(np.append(1.0, x[:-1]))
+    for j in reversed(range(length)):
+        total = d[j] + (x[j + 1] * total if j + 1 < length else 0.0)
+        wanted[j] = before[j] * total
+    np.testing.assert_allclose(compiled.backward(saved, d).x, wanted, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("size", ["70", "n"])
+def test_extremes_so_far_of_long_axes(size):
+    x = np.round(RNG.normal(size=(70, 2)), 1)
+    d = RNG.normal(size=(70, 2))
+    compiled = graphc.compile(graphc.trace(lambda x: np.minimum.accumulate(x), f"f64[{size}, 2]"))
+    out, saved = compiled.forward(x)
+    wanted = np.zeros((70, 2))
+    for k in range(70):
+        same = x[: k + 1] == out[k]
+        wanted[: k + 1] += same * (d[k] / same.sum(axis=0))
+    np.testing.assert_allclose(compiled.backward(saved, d).x, wanted, rtol=1e-12, atol=1e-14)
+
+
 KEYS = [
     (slice(0, 2), np.array([0, 2, 2])),
     (np.array([0, 2]), slice(None, None, 2)),
