@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from codegen.arrays import expression, filled, shape_text, span_text
 from codegen.plan.steps import Offsets, Push, Span, Strip, Sweep, Value
 from codegen.printers import ATOM, dtype_text
-from codegen.source import Assign, Block, Do, Source
+from codegen.source import Assign, Block, Do, Lines, Source
 from codegen.types import Dim, Shape, Size
 
 if TYPE_CHECKING:
@@ -97,40 +97,88 @@ def _strips(
 
 def write_sweep(emitter: Emitter, step: Sweep) -> None:
     """A loop over images: the windows into columns, then a product of matrices."""
-    plan, printer, out = emitter.plan, emitter.printer, step.out
-    name, size = plan.names[out.index], printer.size
+    printer, out = emitter.printer, step.out
+    name = emitter.plan.names[out.index]
     windows, matrix = (printer.operand(operand, ATOM) for operand in step.operands)
     image = emitter.counter("image")
-    emitter.assign(step, name, filled(printer, out, 0, empty=not step.summing))
-    columns, flat = _columns(emitter, step)
+    columns, flat, before = _columns(emitter, step)
     view = f"{windows}[{image}].transpose({', '.join(map(str, step.axes))})"
     body: list[Source] = [Do(f"np.copyto({columns}, {view})", step.tag)]
+    assert isinstance(step.operands[0], Value)
+    count = printer.size(step.operands[0].shape[0])
     if step.summing:
         turned = ".T" if len(step.flat) == 2 else ".swapaxes(-1, -2)"
-        body.append(Assign(name, f"{flat} @ {matrix}[{image}]{turned}", "+=", tag=step.tag))
-    else:
-        where = f"{name}[{image}]"
-        if step.product != out.shape[1:]:
-            where = f"{where}.reshape({', '.join(map(size, step.product))})"
-        text = f"np.matmul({matrix}, {flat}, out={where})"
-        body.append(Do(text, step.tag))
-    assert isinstance(step.operands[0], Value)
-    count = size(step.operands[0].shape[0])
-    emitter.sources.append(Block(f"for {image} in range({count}):", body, step.tag))
+        _sum_images(emitter, step, before, body, count, f"{flat} @ {matrix}[{image}]{turned}")
+        return
+    emitter.assign(step, name, filled(printer, out, 0, empty=True))
+    where = f"{name}[{image}]"
+    if step.product != out.shape[1:]:
+        where = f"{where}.reshape({', '.join(map(printer.size, step.product))})"
+    body.append(Do(f"np.matmul({matrix}, {flat}, out={where})", step.tag))
+    _each_image(emitter, step, before, body, f"range({count})")
 
 
-def _columns(emitter: Emitter, step: Sweep | Push) -> tuple[str, str]:
-    """The buffer for the columns of one image, and the same as a matrix."""
+def _sum_images(
+    emitter: Emitter, step: Sweep, before: list[Source], body: list[Source], count: str, term: str
+) -> None:
+    """The terms of all images, added up in their order. Several threads make one term each, which
+    are added before the next: so rounding does not depend on who is first."""
+    printer, sources, tag = emitter.printer, emitter.sources, step.tag
+    name, threads = emitter.plan.names[step.out.index], emitter.plan.threads
+    emitter.assign(step, name, filled(printer, step.out, 0))
+    image = emitter.counter("image")
+    if threads == 1:
+        body.append(Assign(name, term, "+=", tag=tag))
+        _each_image(emitter, step, before, body, f"range({count})")
+        return
+    fresh = emitter.plan.scope.fresh
+    terms, first, untaken, work = map(fresh, ("terms", "first", "untaken", "work"))
+    several = Value(0, step.out.dtype, (threads, *step.out.shape), "", False)
+    sources.append(Assign(terms, filled(printer, several, 0, empty=True), tag=tag))
+    body.append(Assign(f"{terms}[{image} % {threads}]", term, tag=tag))
+    loop = [*before, Block(f"for {image} in {untaken}:", body, tag)]
+    sources.extend([Lines([""]), Block(f"def {work}():", loop, tag), Lines([""])])
+    printer.modules.add("threads")
+    taken = f"range({first}, min({first} + {threads}, {count}))"
+    adding: list[Source] = [Assign(name, f"{terms}[{image} % {threads}]", "+=", tag=tag)]
+    rounds: list[Source] = [
+        Assign(untaken, f"iter({taken})", tag=tag),
+        Do(f"_on_threads({work})", tag),
+        Block(f"for {image} in {taken}:", adding, tag),
+    ]
+    sources.append(Block(f"for {first} in range(0, {count}, {threads}):", rounds, tag))
+
+
+def _each_image(
+    emitter: Emitter, step: Sweep | Push, before: list[Source], body: list[Source], images: str
+) -> None:
+    """The loop over images; with several threads each takes the next image, into columns of its
+    own."""
+    sources, fresh = emitter.sources, emitter.plan.scope.fresh
+    image = emitter.counter("image")
+    if emitter.plan.threads == 1:
+        sources.extend([*before, Block(f"for {image} in {images}:", body, step.tag)])
+        return
+    untaken, work = fresh("untaken"), fresh("work")
+    emitter.printer.modules.add("threads")
+    sources.append(Assign(untaken, f"iter({images})", tag=step.tag))
+    loop = [*before, Block(f"for {image} in {untaken}:", body, step.tag)]
+    sources.extend([Lines([""]), Block(f"def {work}():", loop, step.tag), Lines([""])])
+    sources.append(Do(f"_on_threads({work})", step.tag))
+
+
+def _columns(emitter: Emitter, step: Sweep | Push) -> tuple[str, str, list[Source]]:
+    """The buffer for the columns of one image, the same as a matrix, and what makes them."""
     printer, fresh = emitter.printer, emitter.plan.scope.fresh
     columns = flat = fresh("columns")
     dtype = "" if step.out.dtype == "f64" else f", {dtype_text(step.out.dtype)}"
     buffer = f"np.empty({shape_text(printer, step.columns)}{dtype})"
-    emitter.sources.append(Assign(columns, buffer, tag=step.tag))
+    made: list[Source] = [Assign(columns, buffer, tag=step.tag)]
     if step.flat != step.columns:
         flat = fresh(f"{columns}_flat")
         text = f"{columns}.reshape({', '.join(map(printer.size, step.flat))})"
-        emitter.sources.append(Assign(flat, text, tag=step.tag))
-    return columns, flat
+        made.append(Assign(flat, text, tag=step.tag))
+    return columns, flat, made
 
 
 def write_push(emitter: Emitter, step: Push) -> None:
@@ -140,7 +188,7 @@ def write_push(emitter: Emitter, step: Push) -> None:
     matrix, other = (printer.operand(operand, ATOM) for operand in step.operands)
     image = emitter.counter("image")
     emitter.assign(step, name, filled(printer, out, 0))
-    columns, flat = _columns(emitter, step)
+    columns, flat, before = _columns(emitter, step)
     variables = _variables(emitter, step.loops)
     target = _strips(emitter, step.target, out.shape[1:], variables)
     part = f"{columns}{_strips(emitter, step.part, step.columns, variables)}"
@@ -151,5 +199,4 @@ def write_push(emitter: Emitter, step: Push) -> None:
         Do(f"np.matmul({matrix}, {other}[{image}], out={flat})", step.tag),
         _looped(emitter, step, variables, adding),
     ]
-    count = printer.size(out.shape[0])
-    emitter.sources.append(Block(f"for {image} in range({count}):", body, step.tag))
+    _each_image(emitter, step, before, body, f"range({printer.size(out.shape[0])})")

@@ -229,6 +229,27 @@ def test_large_arrays_are_computed_by_emitted_code():
     assert (y.astype(np.float64) ** 2).sum() == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("kernels", [8, 40])
+def test_threads_change_nothing(kernels):
+    """Images are shared out, and their terms are added in order: bit for bit the same."""
+    g = graphc.trace(
+        lambda x, W: (graphc.conv(x, W, padding=1) ** 2).sum(),
+        "f32[n, 16, 13, 13]",
+        f"f32[{kernels}, 16, 3, 3]",
+    )
+    alone, together = graphc.compile(g), graphc.compile(g, threads=2)
+    assert "_on_threads" in together.source
+    W = RNG.normal(size=(kernels, 16, 3, 3)).astype(np.float32)
+    for images in (1, 5, 8):
+        x = RNG.normal(size=(images, 16, 13, 13)).astype(np.float32)
+        for _ in range(3):
+            value, grads = together.value_and_grad(x, W)
+            expected, expected_grads = alone.value_and_grad(x, W)
+            assert value == expected
+            np.testing.assert_array_equal(grads.x, expected_grads.x)
+            np.testing.assert_array_equal(grads.W, expected_grads.W)
+
+
 def test_results_of_large_arrays_are_fresh():
     x = RNG.normal(size=(4, 8, 33, 33))
     before = x.copy()
