@@ -19,6 +19,13 @@ from graphc.ir import Graph, Node
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
 from graphc.rewrite import moves
+from graphc.rewrite.branches import (
+    absorb_in_branch,
+    absorb_nothing,
+    add_of_branches,
+    negative_of_branch,
+    scale_of_branch,
+)
 from graphc.rewrite.partials import unused_operands
 from graphc.rewrite.quotients import adjoint_of_normalised
 from graphc.rewrite.scatters import add_of_places, add_of_scatter, multiply_gathered
@@ -323,7 +330,7 @@ _CAST: tuple[Rule, ...] = (cast_to_own, cast_of_cast)
 PARTIALS: tuple[Rule, ...] = (unused_operands,)
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    "add": (add_zero, add_negative, add_of_scatter, add_of_places),
+    "add": (add_zero, add_negative, add_of_branches, add_of_scatter, add_of_places),
     "subtract": (subtract_zero, subtract_negative),
     "multiply": (
         multiply_one,
@@ -332,11 +339,12 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         multiply_gathered,
         signs_cancel,
         adjoint_of_normalised,
+        scale_of_branch,
     ),
     "divide": (divide_one, divide_minus_one, signs_cancel),
     "power": (power_one,),
-    "absorb": (absorb_zero, absorb_finite),
-    "negative": (undone, negative_of_product),
+    "absorb": (absorb_zero, absorb_finite, absorb_nothing, absorb_in_branch),
+    "negative": (undone, negative_of_product, negative_of_branch),
     "positive": (itself,),
     "logical_not": (undone,),
     "absolute": (settled, even),

@@ -273,6 +273,33 @@ def normalised(axis):
 
 APPLIES += [("adjoint_of_normalised", *normalised(axis)) for axis in (0, 1)]
 
+
+def branch(x, other=None):
+    return op("where", C, x, number(0.0) if other is None else other)
+
+
+APPLIES += [
+    ("absorb_nothing", op("absorb", number(2.0), Y), op("multiply", number(2.0), Y)),
+    (
+        "absorb_in_branch",
+        op("absorb", branch(X), nodes.elementwise(RECIPROCAL, X, Y)),
+        branch(op("absorb", X, nodes.elementwise(RECIPROCAL, X, Y))),
+    ),
+    ("absorb_in_branch", op("absorb", branch(X), nodes.cast(C, "f64")), None),
+    ("absorb_in_branch", op("absorb", branch(number(2.0)), Y), None),
+    (
+        "absorb_in_branch",
+        op("absorb", branch(number(0.0), X), nodes.elementwise(RECIPROCAL, X, Y)),
+        branch(number(0.0), op("absorb", X, nodes.elementwise(RECIPROCAL, X, Y))),
+    ),
+    ("scale_of_branch", op("multiply", number(-0.5), branch(X)), None),
+    ("negative_of_branch", op("negative", branch(X)), None),
+    ("add_of_branches", op("add", branch(X), branch(Y)), branch(op("add", X, Y))),
+    ("add_of_branches", op("add", branch(X), branch(number(0.0), Y)), branch(X, Y)),
+    ("add_of_branches", op("add", branch(X, Y), branch(Y)), branch(op("add", X, Y), Y)),
+    ("add_of_branches", op("add", branch(number(0.0), X), branch(X, Y)), None),
+]
+
 OTHERS = (CONTRACTIONS, REDUCTIONS, SCATTERS, GATHERS, PARTIALS)
 EVERY = {
     rule.__name__: rule for rules in [*RULES.values(), *LAYOUTS.values(), *OTHERS] for rule in rules
@@ -302,7 +329,8 @@ def test_a_rule_applies_and_keeps_every_bit(rule, node, expected):
     exact = rule not in (
         *("contraction_of_transpose", "absorb_finite", "sum_of_broadcast"),
         *("add_of_scatter", "add_of_places", "sum_of_scatter", "adjoint_of_normalised"),
-        "scatter_of_all",
+        *("scatter_of_all", "absorb_in_branch", "scale_of_branch", "negative_of_branch"),
+        "add_of_branches",
     )
     same = identical if exact else np.testing.assert_allclose
     same(evaluated(changed), evaluated(node))
