@@ -255,7 +255,8 @@ def _built(
     yours = [name for name in other.names if name not in one.names]
     names = tuple(name for name in (*shared, *mine, *yours) if name in kept)
     summed = [name for name in one.names if name in other.names and name not in kept]
-    if one.names[-1:] == other.names[:1] == tuple(summed) and max(map(_rank, (one, other))) <= 2:
+    inner = one.names[-1:] == other.names[:1] == tuple(summed)
+    if inner and summed and not shared and max(map(_rank, (one, other))) <= 2:
         return Factor(nodes.matmul(one.node, other.node), names)
     return Factor(_multiplied((one, other), names, extents), names)
 

@@ -50,6 +50,21 @@ CHAINS = {
         ["f64[30, 20]", "f64[20, 30]"],
         "np.vdot(A, B.T)",
     ),
+    "batched by a kept index": (
+        lambda A, B, v: np.einsum("ik,ki->i", A, B @ v[:, None] * np.ones((1, 30))),
+        ["f64[30, 20]", "f64[20, 25]", "f64[25]"],
+        None,
+    ),
+    "diagonal of a product": (
+        lambda A, B, C: np.einsum("ik,ki->i", A, B @ C),
+        ["f64[30, 20]", "f64[20, 2]", "f64[2, 30]"],
+        'np.einsum("ij,ji->i", A @ B, C)',
+    ),
+    "scalars": (
+        lambda a, b: (np.linalg.outer(a, b) @ np.linalg.vecdot(a[:, None], b[:, None])).sum(),
+        ["f64[30]", "f64[30]"],
+        "a.sum() * np.dot(b, np.vecdot(a[:, None], b[:, None]))",
+    ),
     "stack": (
         lambda x, P, Q: (x @ P) @ (x @ Q).swapaxes(1, 2),
         ["f32[3, 30, 16]", "f32[16, 16]", "f32[16, 16]"],
