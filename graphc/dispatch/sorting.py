@@ -16,7 +16,7 @@ from graphc.dispatch.registry import implements
 from graphc.errors import GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, lift, lift_beside
-from graphc.types import array_type, product
+from graphc.types import array_type, product, promote
 
 # From this many sorted elements on, a search halves the range instead of comparing with each.
 _HALVING = 16
@@ -108,9 +108,30 @@ def places_in(x: Node, values: Node, right: bool) -> Node:
     beyond = "greater" if right else "greater_equal"
     if isinstance(size, int) and size >= _HALVING:
         return _halved(x, values, size, beyond)
+    if not isinstance(size, int):
+        return _merged(x, values, right)
     column = nodes.reshape(x, (size, *(1 for _ in values.type.shape)))
     before = nodes.elementwise("logical_not", nodes.elementwise(beyond, column, values))
     return nodes.sum_(before, (0,))
+
+
+def _merged(x: Node, values: Node, right: bool) -> Node:
+    """The same count where the size has a name: both are sorted together, then x is counted.
+
+    The sort is stable, so that those which equal a value come first where they come first here.
+    """
+    dtype = promote(x.type.dtype, values.type.dtype)
+    wanted = nodes.cast(nodes.reshape(values, (values.type.size,)), dtype)
+    parts = [nodes.cast(x, dtype), wanted] if right else [wanted, nodes.cast(x, dtype)]
+    order = nodes.reduction("argsort", nodes.concatenate(parts, 0), (0,))
+    first = parts[0].type.shape[0]  # positions below it are in the first part
+    op = "less" if right else "greater_equal"
+    of_x = nodes.elementwise(op, order, nodes.size(first))
+    counts = nodes.reduction("cumsum", nodes.cast(of_x, "i64"), (0,))
+    ranks = nodes.reduction("argsort", order, (0,))  # the inverse of a permutation
+    start = first if right else 0
+    own = nodes.slice_(ranks, (start,), (values.type.size,), (1,))
+    return nodes.reshape(nodes.gather(counts, (own,), (True,)), values.type.shape)
 
 
 def _halved(x: Node, values: Node, size: int, beyond: str) -> Node:

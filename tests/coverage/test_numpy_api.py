@@ -336,6 +336,22 @@ def test_extremes_so_far_of_long_axes(size):
     np.testing.assert_allclose(compiled.backward(saved, d).x, wanted, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_search_in_a_named_size_takes_linear_memory(side):
+    compiled = graphc.compile(
+        graphc.trace(lambda x, v: np.searchsorted(x, v, side), "f64[n]", "f64[m, 3]")
+    )
+    assert "[:, None]" not in compiled.source  # no table of all pairs
+    for n, m in ((0, 2), (1, 1), (5, 4), (40, 30), (3, 0)):
+        x = np.sort(np.round(RNG.normal(size=n), 1))
+        v = np.round(RNG.normal(size=(m, 3)), 1)
+        if m > 1:
+            v[0] = [np.nan, np.inf, -np.inf]
+        found = compiled(x, v)
+        np.testing.assert_array_equal(found, np.searchsorted(x, v, side))
+        assert found.dtype == np.int64
+
+
 KEYS = [
     (slice(0, 2), np.array([0, 2, 2])),
     (np.array([0, 2]), slice(None, None, 2)),
