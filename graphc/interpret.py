@@ -70,9 +70,10 @@ def definition(op: Elementwise) -> Expr:
 def emitted(op: Elementwise) -> Expr:
     """The equal form which the code generator emits for an op, chosen for accuracy.
 
-    A partial's formula is that form already; its definition is the exact derivative.
+    A partial's formula is that form already (its definition is the exact derivative), and an op of
+    the user's is emitted as it was written.
     """
-    if op.definition:
+    if op.definition or TABLE.get(op.name) is not op:
         return parse(op.formula, op.args)
     from graphc.derive.lookup import derivation
 

@@ -66,6 +66,25 @@ def files(folder):
     return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
 
+PERCEPTRON = """
+import numpy as np
+import graphc
+
+@graphc.trace(x="f64[3, n]", target="f64[1, n]", W1="f64[4, 3]", W2="f64[1, 4]", b="f64[1, 1]")
+def graph(x, target, W1, W2, b):
+    hidden = graphc.sigmoid(W1 @ x)
+    return (((W2 @ np.tanh(hidden) + b - target) / 0.5) ** 2).mean() / 2
+
+rng = np.random.default_rng(0)
+arguments = [rng.normal(size=size) for size in ((3, 2), (1, 2), (4, 3), (1, 4), (1, 1))]
+"""
+
+
+def test_a_first_compile_of_table_ops_derives_nothing(folder):
+    """Their derivations are recorded, those of the partials that folding evaluates too."""
+    assert not {"sympy", "mpmath"} & set(run(folder, PERCEPTRON)["heavy"])
+
+
 @pytest.mark.parametrize("model", [TRACED, BUILT], ids=["traced", "built"])
 def test_the_second_process_finds_the_entry_and_loads_no_heavy_library(folder, model):
     cold = run(folder, model)
