@@ -5,7 +5,7 @@ simplify     after it: the passes below, to a fixed point; results are kept to r
 settle       before lowering: simplified for good, and the steps of loops computed at once
 
 fold_constants, common_subexpressions, simplify_identities, dead_code      one at a time
-stack_products, stack_sums                                                 of unrolled loops
+stack_products, stack_sums, join_neighbours                                of unrolled loops
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from graphc.rewrite.cse import common_subexpressions, merging
 from graphc.rewrite.dce import dead_code
 from graphc.rewrite.fold import fold, fold_constants
 from graphc.rewrite.identities import identity, itself, simplify_identities
+from graphc.rewrite.neighbours import join_neighbours
 from graphc.rewrite.stabilise import Applied, stabilise, stabilise_log
 from graphc.rewrite.stacking import stack_products, stack_sums
 from graphc.rewrite.walk import Step, rebuild
@@ -25,6 +26,7 @@ __all__ = [
     "common_subexpressions",
     "dead_code",
     "fold_constants",
+    "join_neighbours",
     "settle",
     "simplify",
     "simplify_identities",
@@ -63,7 +65,7 @@ def settle(graph: Graph) -> Graph:
     """The graph as it is lowered: no differentiation follows, and what a loop computes step by step
     but need not is computed for all steps at once."""
     graph = simplify(graph, final=True)
-    stacked = stack_sums(stack_products(graph))
+    stacked = join_neighbours(stack_sums(stack_products(graph)))
     return graph if stacked is graph else simplify(stacked, final=True)
 
 

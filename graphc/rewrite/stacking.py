@@ -13,7 +13,7 @@ Sums are taken in another order, so results are kept to rounding. Both passes ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from codegen.program import Affine, Slice
@@ -23,7 +23,7 @@ from graphc.ops.kinds import Contraction, Einstein
 from graphc.order import users
 from graphc.rewrite.stacks import Stacks, estimate, slice_along
 from graphc.rewrite.sums import sum_trees
-from graphc.rewrite.walk import rebuild
+from graphc.rewrite.walk import planned
 from graphc.types import Size
 
 # Fewer than this are left as the user wrote them.
@@ -32,23 +32,6 @@ FEWEST = 3
 _LARGE = 1 << 23
 # The index that counts the steps, where the operands have none of their own to be longer.
 _STEP = "step"
-
-Step = Callable[[Node, Node, dict[Node, Node]], Node]
-
-
-def _planned(graph: Graph, step: Step) -> Graph:
-    """`rebuild` for a step that was planned on the original nodes: it is given the original, the
-    node with its operands replaced, and what stands in the place of each node before."""
-    originals: Iterator[Node] = iter(graph.nodes)
-    done: dict[Node, Node] = {}
-
-    def each(current: Node) -> Node:
-        original = next(originals)
-        result = done[original] = step(original, current, done)
-        return result
-
-    return rebuild(graph, each)
-
 
 # -- products of slices ----------------------------------------------------------------------------
 
@@ -76,7 +59,7 @@ def stack_products(graph: Graph) -> Graph:
         return graph
     stacks = Stacks()
 
-    def step(original: Node, current: Node, done: dict[Node, Node]) -> Node:
+    def step(original: Node, current: Node, done: Mapping[Node, Node]) -> Node:
         if original not in found:
             return current
         group, start = found[original]
@@ -92,10 +75,12 @@ def stack_products(graph: Graph) -> Graph:
             group.product, tuple(starts), current.type.shape, (1,) * current.type.ndim
         )
 
-    return _planned(graph, step)
+    return planned(graph, step)
 
 
-def _one_product(group: _Products, current: Node, done: dict[Node, Node], stacks: Stacks) -> Node:
+def _one_product(
+    group: _Products, current: Node, done: Mapping[Node, Node], stacks: Stacks
+) -> Node:
     params = current.params
     assert isinstance(params, Einstein)
     parts = [done.get(x, x) for x in (member.inputs[group.operand] for member in group.members)]
@@ -222,7 +207,7 @@ def stack_sums(graph: Graph) -> Graph:
     if not chosen:
         return graph
 
-    def step(original: Node, current: Node, done: dict[Node, Node]) -> Node:
+    def step(original: Node, current: Node, done: Mapping[Node, Node]) -> Node:
         sums = chosen.get(original)
         if sums is None:
             return current
@@ -234,7 +219,7 @@ def stack_sums(graph: Graph) -> Graph:
             total = nodes.add(total, term)
         return total
 
-    return _planned(graph, step)
+    return planned(graph, step)
 
 
 def _alike(leaves: Sequence[Node], arity: int) -> Iterator[_Sum]:
@@ -298,7 +283,7 @@ def _accept(found: _Sum, stacks: Stacks, position: dict[Node, int], before: int)
     return True
 
 
-def _stacked(found: _Sum, stacks: Stacks, done: dict[Node, Node]) -> Node:
+def _stacked(found: _Sum, stacks: Stacks, done: Mapping[Node, Node]) -> Node:
     """The one contraction in the place of the terms."""
     first = found.terms[0]
     params, op = first.params, first.op

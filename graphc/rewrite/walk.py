@@ -98,6 +98,20 @@ def rebuild(graph: Graph, step: Step, keep: Collection[str] = ()) -> Graph:
     return _named(found, pending, keep) if pending else found
 
 
+def planned(graph: Graph, step: Callable[[Node, Node, Mapping[Node, Node]], Node]) -> Graph:
+    """`rebuild` for a step that was planned on the graph's own nodes: it is given the original, the
+    node with its operands replaced, and what stands in the place of each node before."""
+    originals = iter(graph.nodes)
+    done: dict[Node, Node] = {}
+
+    def each(current: Node) -> Node:
+        original = next(originals)
+        result = done[original] = step(original, current, done)
+        return result
+
+    return rebuild(graph, each)
+
+
 def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:
     """The node on other operands, its name and origin kept."""
     return Node(node.op, inputs, node.params, node.type, node.name, node.origin)
