@@ -54,7 +54,8 @@ def compile(
         means the declared parameters, else every floating input. Any named value may be asked for.
     of: the scalar output that `value_and_grad` differentiates, where there are several.
     sizes: expected values of named sizes, for the cost model alone: nothing is recompiled per size.
-    threads: how many threads run the tiles of large arrays; results are the same for any number.
+    threads: how many threads run the tiles of large arrays, and the images of convolutions; results
+        are the same for any number. Leave BLAS one thread then (OPENBLAS_NUM_THREADS=1).
     workspace: keep scratch buffers between calls; such a function is not reentrant.
     cache: False keeps the result out of the cache; or a Cache of one's own.
     stable: rewrite naive compositions, such as log(sum(exp(x))), into their stable forms first.

@@ -104,7 +104,9 @@ def run(who, name, threads):
     """A child's figures."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     root = str(Path(__file__).parents[2])
-    environment = {**os.environ, **dict.fromkeys(names, str(threads)), "PYTHONPATH": root}
+    # Ours shares out images, each product on one thread; PyTorch shares out each product.
+    each = "1" if who == "graphc" else str(threads)
+    environment = {**os.environ, **dict.fromkeys(names, each), "PYTHONPATH": root}
     command = [sys.executable, __file__, "child", who, name, str(threads)]
     prefix = []
     if hasattr(os, "sched_setaffinity"):

@@ -1,6 +1,7 @@
 """Convolution against a loop, SciPy and NumPy; its gradients against numerical ones."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -227,6 +228,28 @@ def test_large_arrays_are_computed_by_emitted_code():
     back = graphc.conv_transpose(y, W, padding=1)
     expected = (back.astype(np.float64) * x).sum()
     assert (y.astype(np.float64) ** 2).sum() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kernels", [4, 16, 64])
+def test_memory_does_not_grow_with_the_kernel_s_area(kernels):
+    """Columns are those of one image, in gradients too: a batch's would be 25 times its size."""
+    g = graphc.trace(
+        lambda x, W: (graphc.conv(x, W, padding=2) ** 2).sum(),
+        "f32[32, 16, 20, 20]",
+        f"f32[{kernels}, 16, 5, 5]",
+    )
+    f = graphc.compile(g)
+    x = RNG.normal(size=(32, 16, 20, 20)).astype(np.float32)
+    W = RNG.normal(size=(kernels, 16, 5, 5)).astype(np.float32)
+    f.value_and_grad(x, W)
+    tracemalloc.start()
+    f.value_and_grad(x, W)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    result = x.nbytes * kernels // 16
+    columns = 25 * max(x.nbytes, result) // 32
+    assert peak < 4 * x.nbytes + 3 * result + 3 * columns
+    assert peak < 25 * x.nbytes
 
 
 @pytest.mark.parametrize("kernels", [8, 40])
