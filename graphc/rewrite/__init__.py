@@ -1,7 +1,11 @@
 """Passes: each takes a graph and returns an equal one; each keeps name, arguments, outputs, class.
 
-stabilise    before differentiation: naive compositions become stable ops; it defines the model
+stabilise    before differentiation: naive compositions become stable ops, products are put in the
+             cheapest order, the least of distances becomes a search; it defines the model
 simplify     after it: the passes below, to a fixed point; results are kept to rounding
+
+Every rule of theirs has a name: `stabilise(graph, rules=[...])` uses these alone and
+`simplify(graph, without=[...])` all others; `stabilise_log` and `simplify_log` tell what was done.
 settle       before lowering: simplified for good, and the steps of loops computed at once
 
 fold_constants, common_subexpressions, simplify_identities, dead_code      one at a time
@@ -10,12 +14,15 @@ stack_products, stack_sums, join_neighbours                                of un
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from graphc.ir import Graph, Node
+from graphc.naming import unknown_name
 from graphc.ops.elementwise import TABLE
 from graphc.rewrite.cse import common_subexpressions, merging
 from graphc.rewrite.dce import dead_code
 from graphc.rewrite.fold import fold, fold_constants
-from graphc.rewrite.identities import identity, itself, simplify_identities
+from graphc.rewrite.identities import EVERY, identity, itself, simplify_identities
 from graphc.rewrite.neighbours import join_neighbours
 from graphc.rewrite.stabilise import Applied, stabilise, stabilise_log
 from graphc.rewrite.stacking import stack_products, stack_sums
@@ -30,6 +37,7 @@ __all__ = [
     "settle",
     "simplify",
     "simplify_identities",
+    "simplify_log",
     "stabilise",
     "stabilise_log",
     "stack_products",
@@ -44,18 +52,37 @@ LARGE = 50_000
 CHAIN = 8
 
 
-def simplify(graph: Graph, final: bool = False) -> Graph:
+def simplify(graph: Graph, final: bool = False, without: Collection[str] = ()) -> Graph:
     """The graph with constants folded, identities applied, common subexpressions merged and dead
     code dropped, until nothing changes (a few rounds at most).
 
     All three are local to a node, so one round is one walk. Results are preserved to rounding.
 
     final: no differentiation follows, so that `stop_gradient(x)` is x.
+    without: the names of identities that may not be used (`graphc.rewrite.identities.EVERY`).
+
+    Raises GraphNameError for an identity that does not exist.
     """
+    return _simplified(graph, final, without, None)
+
+
+def simplify_log(graph: Graph, final: bool = False, without: Collection[str] = ()) -> list[Applied]:
+    """The identities that `simplify` applies to the graph, in the order in which it does."""
+    log: list[tuple[str, Node]] = []
+    _simplified(graph, final, without, log)
+    return [Applied(rule, node.name or node.op.name, node.origin) for rule, node in log]
+
+
+def _simplified(
+    graph: Graph, final: bool, without: Collection[str], log: list[tuple[str, Node]] | None
+) -> Graph:
+    for name in without:
+        if name not in EVERY:
+            raise unknown_name("simplify: no identity", name, EVERY, "identities")
     graph = dead_code(graph)
     for _ in range(ROUNDS if len(graph.nodes) < LARGE else 1):
         before = graph
-        graph = rebuild(graph, _one_round(final))
+        graph = rebuild(graph, _one_round(final, without, log))
         if graph is before:
             break
     return graph
@@ -69,7 +96,7 @@ def settle(graph: Graph) -> Graph:
     return graph if stacked is graph else simplify(stacked, final=True)
 
 
-def _one_round(final: bool) -> Step:
+def _one_round(final: bool, without: Collection[str], log: list[tuple[str, Node]] | None) -> Step:
     merge = merging()
     stop = TABLE["stop_gradient"]
 
@@ -77,7 +104,7 @@ def _one_round(final: bool) -> Step:
         for _ in range(CHAIN):
             if final and node.op is stop:
                 node = itself(node) or node
-            found = identity(fold(node))
+            found = identity(fold(node), without, log)
             if found is node:
                 break
             node = found

@@ -10,7 +10,7 @@ holds bit for bit at every value, infinities, NaN and zeros of both signs includ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import copysign
 
 from codegen.program import Broadcast
@@ -38,23 +38,31 @@ def simplify_identities(graph: Graph) -> Graph:
     return rebuild(graph, identity)
 
 
-def identity(node: Node) -> Node:
-    """What the first rule that applies makes of the node; the node where none does."""
+def identity(
+    node: Node, without: Collection[str] = (), log: list[tuple[str, Node]] | None = None
+) -> Node:
+    """What the first rule that applies makes of the node; the node where none does.
+
+    without: the names of rules that may not be used. log: takes the rule's name and the node.
+    """
     op = node.op
+    rules: tuple[Rule, ...]
     if isinstance(op, Elementwise):
-        for x in node.inputs:
-            if x.params.__class__ is Broadcast:
-                found = implicit_broadcast(node)
-                if found is not None:
-                    return found
-                break
         name = table_name(op)
         rules = RULES.get(name, ()) if name else PARTIALS
+        for x in node.inputs:
+            if x.params.__class__ is Broadcast:
+                rules = (implicit_broadcast, *rules)
+                break
     else:
         rules = moves.rules_of(node)
     for rule in rules:
+        if without and rule.__name__ in without:
+            continue
         found = rule(node)
         if found is not None:
+            if log is not None:
+                log.append((rule.__name__, node))
             return found
     return node
 
@@ -365,4 +373,16 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "i32": _CAST,
     "bool": _CAST,
     "where": (where_same, where_known, where_not, where_of_where),
+}
+
+# Every identity by its name, these and those of moving and repeating.
+EVERY: Mapping[str, Rule] = {
+    rule.__name__: rule
+    for rules in (
+        *RULES.values(),
+        *moves.LAYOUTS.values(),
+        *(moves.CONTRACTIONS, moves.REDUCTIONS, moves.SCATTERS, moves.GATHERS),
+        *(PARTIALS, (implicit_broadcast,)),
+    )
+    for rule in rules
 }

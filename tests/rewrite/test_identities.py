@@ -6,13 +6,13 @@ from hypothesis import given, settings
 
 from codegen.program import Slice
 from graphc import nodes
+from graphc.errors import GraphNameError
 from graphc.freeze import freeze
 from graphc.interpret import evaluate_outputs
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Contraction, Einstein, Elementwise
-from graphc.rewrite import simplify, simplify_identities
-from graphc.rewrite.identities import PARTIALS, RULES, identity, implicit_broadcast
-from graphc.rewrite.moves import CONTRACTIONS, GATHERS, LAYOUTS, REDUCTIONS, SCATTERS
+from graphc.rewrite import simplify, simplify_identities, simplify_log
+from graphc.rewrite.identities import EVERY, identity
 from graphc.searches import nearest
 from graphc.types import Dim, parse_type
 from graphc.verify import verify
@@ -69,7 +69,8 @@ BY_A = Elementwise("d_a", ("a", "b"), "b", "b")
 RECIPROCAL = Elementwise("d_quotient", ("a", "b"), "1 / b", "1 / b", "float")
 OF_OUTPUT = Elementwise("d_tanh", ("x", "y"), "1 - y * y", "1 - tanh(x)**2", "float", output=True)
 CONSTANT_PARTIAL = Elementwise("d_twice", ("x",), "2", "2")
-THREE = [nodes.arange(3)]
+THREE, TWO = [nodes.arange(3)], [number([2, 0], "i64")]
+ROWS = nodes.slice_(A, (0, 0), (2, 4), (1, 1))
 ROW = nodes.slice_(X, (5,), (2,), (1,))
 
 
@@ -214,10 +215,8 @@ APPLIES += [
     ),
     (
         "add_of_scatter",
-        op(
-            "add", A, nodes.scatter(nodes.zeros(A.type), A, [nodes.arange(3)], (True,), "add", True)
-        ),
-        nodes.scatter(A, A, [nodes.arange(3)], (True,), "add", True),
+        op("add", A, nodes.scatter(nodes.zeros(A.type), ROWS, TWO, (True,), "add", True)),
+        nodes.scatter(A, ROWS, TWO, (True,), "add", True),
     ),
     (
         "add_of_places",
@@ -300,11 +299,6 @@ APPLIES += [
     ("add_of_branches", op("add", branch(number(0.0), X), branch(X, Y)), None),
 ]
 
-OTHERS = (CONTRACTIONS, REDUCTIONS, SCATTERS, GATHERS, PARTIALS)
-EVERY = {
-    rule.__name__: rule for rules in [*RULES.values(), *LAYOUTS.values(), *OTHERS] for rule in rules
-} | {"implicit_broadcast": implicit_broadcast}
-
 
 def evaluated(node):
     graph = verify(freeze("g", INPUTS, [("y", node)]))
@@ -339,6 +333,22 @@ def test_a_rule_applies_and_keeps_every_bit(rule, node, expected):
         wanted = freeze("g", INPUTS, [("y", expected)])
         found = simplify(freeze("g", INPUTS, [("y", node)]))
         assert len(found.nodes) <= len(wanted.nodes)
+
+
+@pytest.mark.parametrize(("rule", "node", "expected"), APPLIES, ids=[case[0] for case in APPLIES])
+def test_a_rule_is_logged_and_can_be_switched_off(rule, node, expected):
+    assert identity(node, without=[rule]) is not EVERY[rule](node)
+    graph = freeze("g", INPUTS, [("y", node)])
+    assert rule in [one.rule for one in simplify_log(graph)]
+    assert rule not in [one.rule for one in simplify_log(graph, without=[rule])]
+    found = evaluate_outputs(verify(simplify(graph, without=[rule])), VALUES)["y"]
+    np.testing.assert_allclose(found, evaluated(node))
+
+
+def test_an_unknown_rule_is_an_error():
+    graph = freeze("g", INPUTS, [("y", X)])
+    with pytest.raises(GraphNameError, match="did you mean 'add_zero'"):
+        simplify(graph, without=["add_zeros"])
 
 
 def test_every_rule_is_tested():
