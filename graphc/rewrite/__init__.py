@@ -3,13 +3,13 @@
 stabilise    before differentiation: naive compositions become stable ops, products are put in the
              cheapest order, the least of distances becomes a search; it defines the model
 simplify     after it: the passes below, to a fixed point; results are kept to rounding
-
-Every rule of theirs has a name: `stabilise(graph, rules=[...])` uses these alone and
-`simplify(graph, without=[...])` all others; `stabilise_log` and `simplify_log` tell what was done.
 settle       before lowering: simplified for good, and the steps of loops computed at once
 
 fold_constants, common_subexpressions, simplify_identities, dead_code      one at a time
 stack_products, stack_sums, join_neighbours                                of unrolled loops
+
+Every rule of the first two has a name: `stabilise(graph, rules=[...])` uses these alone, and
+`simplify(graph, without=[...])` all others; `stabilise_log` and `simplify_log` tell what was done.
 """
 
 from __future__ import annotations
