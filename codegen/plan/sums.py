@@ -4,6 +4,8 @@
 (a * b).sum(axis=-1)         -> np.vecdot(a, b)
 (a * b).sum()                -> np.vecdot(a, b).sum()      long, and in single precision
 (a * b).sum(axis=1)          -> np.einsum(...)                  where the array is large
+(c * (a * b)).sum()          -> c * np.dot(a, b)                likewise
+(a * a + b * b).sum()        -> np.dot(a, a) + np.dot(b, b)     squares, so that nothing cancels
 (-x).sum()                   -> -(x.sum())
 mask.astype(f32).sum()       -> mask.sum(dtype=f32)
 x.sum(axis=1)[:, None]       -> x.sum(axis=1, keepdims=True)
@@ -11,6 +13,7 @@ x.sum(axis=1)[:, None]       -> x.sum(axis=1, keepdims=True)
 
 from __future__ import annotations
 
+from codegen.expr import FUNCTIONS, Number
 from codegen.plan.steps import (
     Apply,
     At,
@@ -44,7 +47,8 @@ def simplify_sums(sheet: Sheet, uses: Uses) -> bool:
     for step in sheet.steps:
         made: Step | None = None
         if isinstance(step, Fold) and step.fn == "sum":
-            made = _dot(sheet, step, uses, steps) or _sum_of_cast(step, uses)
+            made = _dot(sheet, step, uses, steps) or _dots(sheet, step, uses, steps)
+            made = made or _sum_of_cast(step, uses)
             made = made or _negative_sum(sheet, step, uses, steps)
         elif isinstance(step, Look) and isinstance(step.kind, Index):
             made = _kept_axes(step, step.kind, uses)
@@ -78,32 +82,32 @@ def _lone(operand: object, uses: Uses) -> Value | None:
 
 
 def _dot(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:
-    """A sum of products, over all axes or the last."""
+    """A sum of products, over all axes or some."""
     summed = _lone(step.operands[0], uses)
-    if summed is None or step.keepdims or not isinstance(summed.step, Apply):
+    factors = None if summed is None or step.keepdims else _factors(summed)
+    if summed is None or factors is None:
         return None
-    name, factors = summed.step.function.name, summed.step.operands
-    if name == "square":
-        factors = (*factors, *factors)
-    elif name != "multiply":
+    function = _call(step, summed)
+    if function:
+        return Invoke(step.out, factors, step.note, step.tag, function, (), (step.out,))
+    if step.out.dtype not in ("f64", "f32") or summed.dtype != step.out.dtype:
         return None
-    dtype, shape = step.out.dtype, summed.shape
-    for factor in factors:
-        if not isinstance(factor, Value) or (factor.dtype, factor.shape) != (dtype, shape):
-            return None
-    rank = len(shape)
-    if dtype not in ("f64", "f32") or summed.dtype != dtype:
-        return None
+    if step.axes == tuple(range(len(summed.shape))):
+        return _dots_of_rows(sheet, step, factors, summed.shape, before)
+    return _einsum(step, factors, summed.shape)
+
+
+def _call(step: Fold, summed: Value) -> str:
+    """NumPy's function for a sum of products, over all axes or the last; empty if it is neither."""
+    dtype, rank = step.out.dtype, len(summed.shape)
+    if dtype not in ("f64", "f32") or summed.dtype != dtype or step.keepdims:
+        return ""
     if step.axes == tuple(range(rank)):
-        count = product(shape)
+        count = product(summed.shape)
         if dtype == "f32" and not (isinstance(count, int) and count <= _LONGEST_SINGLE):
-            return _dots_of_rows(sheet, step, factors, shape, before)
-        function = "np.dot" if rank == 1 else "np.vdot"
-    elif step.axes == (rank - 1,):
-        function = "np.vecdot"
-    else:
-        return _einsum(step, factors, shape)
-    return Invoke(step.out, factors, step.note, step.tag, function, (), (step.out,))
+            return ""
+        return "np.dot" if rank == 1 else "np.vdot"
+    return "np.vecdot" if step.axes == (rank - 1,) else ""
 
 
 def _dots_of_rows(
@@ -124,6 +128,91 @@ def _dots_of_rows(
     before.append(dots)
     axes = tuple(range(len(shape) - 1))
     return Fold(step.out, (rows,), step.note, step.tag, "sum", axes, False)
+
+
+def _factors(value: Value) -> tuple[Value, Value] | None:
+    """(a, b) of a value a * b, both of its own type."""
+    step = value.step
+    if not isinstance(step, Apply) or step.function.name not in ("multiply", "square"):
+        return None
+    a, b = step.operands[0], step.operands[-1]
+    for factor in (a, b):
+        if not isinstance(factor, Value) or (factor.dtype, factor.shape) != (
+            value.dtype,
+            value.shape,
+        ):
+            return None
+    assert isinstance(a, Value)
+    assert isinstance(b, Value)
+    return a, b
+
+
+def _dots(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:
+    """A sum of products that have literal factors, or of squares that are added: a sum of each."""
+    summed = _lone(step.operands[0], uses)
+    if summed is None or not isinstance(summed.step, Apply):
+        return None
+    terms = _terms(summed, uses)
+    if terms is None or (len(terms) > 1 and not all(_is_positive(*term) for term in terms)):
+        return None
+
+    function = _call(step, summed)
+    if not function:
+        return None
+
+    def apply(function: str, *operands: Operand) -> Step:
+        return Apply(step.out, operands, step.note, step.tag, FUNCTIONS[function])
+
+    def put(made: Step) -> Value:
+        """The step's result as a value of its own."""
+        made.out = sheet.value(step.out.dtype, step.out.shape)
+        made.out.step = made
+        if isinstance(made, Invoke):
+            made.outs = (made.out,)
+        before.append(made)
+        return made.out
+
+    total: Step | None = None
+    for literal, product_ in terms:
+        factors = _factors(product_)
+        assert factors is not None
+        term: Step = Invoke(step.out, factors, step.note, step.tag, function, (), (step.out,))
+        if literal != 1.0:
+            term = apply("multiply", Number(literal), put(term))
+        total = term if total is None else apply("add", put(total), put(term))
+    return total
+
+
+def _terms(value: Value, uses: Uses) -> list[tuple[float, Value]] | None:
+    """(c, p) of every term c * p of a sum, each read here only; p is a product."""
+    step = value.step
+    if _lone(value, uses) is None or not isinstance(step, Apply):
+        return None
+    if _factors(value) is not None:
+        return [(1.0, value)]
+    if step.function.name not in ("add", "multiply"):
+        return None
+    a, b = step.operands
+    if isinstance(b, Number):
+        a, b = b, a
+    if not isinstance(b, Value) or (b.dtype, b.shape) != (value.dtype, value.shape):
+        return None
+    right = _terms(b, uses)
+    if right is None:
+        return None
+    if isinstance(a, Number):
+        scales = step.function.name == "multiply" and len(right) == 1 and right[0][0] == 1.0
+        return [(float(a.value), right[0][1])] if scales else None
+    if not isinstance(a, Value) or (a.dtype, a.shape) != (value.dtype, value.shape):
+        return None
+    left = _terms(a, uses) if step.function.name == "add" else None
+    return None if left is None else [*left, *right]
+
+
+def _is_positive(literal: float, product_: Value) -> bool:
+    """Whether the term is a square times a positive number."""
+    factors = _factors(product_)
+    return literal > 0.0 and factors is not None and factors[0] is factors[1]
 
 
 def _einsum(step: Fold, factors: tuple[Operand, ...], shape: Shape) -> Step | None:

@@ -96,6 +96,32 @@ def test_sums_of_products(type, axes, line):
     assert line in body_of(program("p", function("f", v, b, total)), n=4, m=3)
 
 
+SQUARES = expr("add", expr("multiply", 3.0, expr("square", ZERO)), expr("square", ONE))
+SUMS = [
+    (SQUARES, ["total = 3.0 * np.dot(x, x) + np.dot(y, y)"]),
+    (expr("multiply", 3.0, expr("multiply", ZERO, ONE)), ["total = 3.0 * np.dot(x, y)"]),
+    # x * y and a square may cancel: then the sums of each would lose what their difference keeps.
+    (
+        expr("subtract", expr("square", ZERO), expr("square", ONE)),
+        ["total_terms = x * x", "total_terms -= y * y", "total = total_terms.sum()"],
+    ),
+    (
+        expr("add", expr("multiply", ZERO, ONE), expr("square", ONE)),
+        ["total_terms = x * y", "total_terms += y * y", "total = total_terms.sum()"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("tree", "lines"), SUMS)
+def test_sums_of_squares_are_sums_of_dots(tree, lines):
+    v = inputs(x="f64[n]", y="f64[n]")
+    b = Body()
+    terms = b.map("f64[n]", tree, *v.values())
+    total = b.reduce(ArrayType("f64", ()), "sum", terms, (0,), name="total")
+    found = body_of(program("p", function("f", v, b, total)), n=5)
+    assert found[: len(lines)] == lines
+
+
 def test_axes_that_are_put_back_are_kept():
     v = inputs(x="f64[n, m, 2]")
     b = Body()

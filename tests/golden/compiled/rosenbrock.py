@@ -21,14 +21,13 @@ def value(x):
     # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     x_slice = x[:n - 1]
     b = x[1:]
-    rosenbrock_terms = x_slice * x_slice
-    np.subtract(b, rosenbrock_terms, out=rosenbrock_terms)
-    rosenbrock_terms_1 = 1.0 - x_slice
-    np.square(rosenbrock_terms, out=rosenbrock_terms)
-    rosenbrock_terms *= 100.0
-    np.square(rosenbrock_terms_1, out=rosenbrock_terms_1)
-    rosenbrock_terms += rosenbrock_terms_1
-    rosenbrock = rosenbrock_terms.sum()
+    rosenbrock_part = x_slice * x_slice
+    np.subtract(b, rosenbrock_part, out=rosenbrock_part)
+    rosenbrock_part_1 = 1.0 - x_slice
+    rosenbrock = (
+        100.0 * np.dot(rosenbrock_part, rosenbrock_part)
+        + np.dot(rosenbrock_part_1, rosenbrock_part_1)
+    )
     return rosenbrock
 
 
@@ -41,26 +40,26 @@ def forward(x):
     # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     x_slice = x[:n - 1]
     b = x[1:]
-    rosenbrock_terms = x_slice * x_slice
-    np.subtract(b, rosenbrock_terms, out=rosenbrock_terms)
-    rosenbrock_terms_1 = 1.0 - x_slice
-    rosenbrock_terms_2 = rosenbrock_terms * rosenbrock_terms
-    rosenbrock_terms_2 *= 100.0
-    rosenbrock_terms_2 += rosenbrock_terms_1 * rosenbrock_terms_1
-    rosenbrock = rosenbrock_terms_2.sum()
-    return rosenbrock, (x, rosenbrock_terms, rosenbrock_terms_1)
+    rosenbrock_part = x_slice * x_slice
+    np.subtract(b, rosenbrock_part, out=rosenbrock_part)
+    rosenbrock_part_1 = 1.0 - x_slice
+    rosenbrock = (
+        100.0 * np.dot(rosenbrock_part, rosenbrock_part)
+        + np.dot(rosenbrock_part_1, rosenbrock_part_1)
+    )
+    return rosenbrock, (x, rosenbrock_part, rosenbrock_part_1)
 
 
 def backward(saved, d_rosenbrock=1.0):
     """The cotangents of x, from those of the outputs."""
-    x, rosenbrock_terms, rosenbrock_terms_1 = saved
+    x, rosenbrock_part, rosenbrock_part_1 = saved
     if type(d_rosenbrock) is not float:
         d_rosenbrock = _check_backward(d_rosenbrock)
     n = x.shape[0]
     d_x_part = x[:n - 1] * -2.0
-    d_x_part_1 = 2.0 * rosenbrock_terms_1
+    d_x_part_1 = 2.0 * rosenbrock_part_1
     d_x_part_1 *= d_rosenbrock
-    d_b = 2.0 * rosenbrock_terms
+    d_b = 2.0 * rosenbrock_part
     d_b *= d_rosenbrock * 100.0
     d_x_part *= d_b
     d_x_part -= d_x_part_1
@@ -81,16 +80,13 @@ def value_and_grad(x):
     b = x[1:]
     d_b = x_slice * x_slice
     np.subtract(b, d_b, out=d_b)
-    rosenbrock_terms = 1.0 - x_slice
-    rosenbrock_terms_1 = d_b * d_b
-    rosenbrock_terms_1 *= 100.0
-    rosenbrock_terms_1 += rosenbrock_terms * rosenbrock_terms
-    rosenbrock = rosenbrock_terms_1.sum()
+    rosenbrock_part = 1.0 - x_slice
+    rosenbrock = 100.0 * np.dot(d_b, d_b) + np.dot(rosenbrock_part, rosenbrock_part)
 
     d_b *= 200.0
     d_x_part = x_slice * -2.0
     d_x_part *= d_b
-    d_x_part -= 2.0 * rosenbrock_terms
+    d_x_part -= 2.0 * rosenbrock_part
     d_x = np.zeros(n)
     d_x[1:] = d_b
     d_x[:n - 1] += d_x_part
