@@ -59,7 +59,8 @@ def test_lstm_knows_the_text():
     found = lstm["train"](15)
     assert found.history.epochs[-1] / np.log(2) < 0.3
     said = lstm["go_on"](found.params, "The keeper", 60)
-    assert said in lstm["TEXT"].read_text(encoding="utf-8")
+    # It goes on as the text does after one of its keepers, be it "The" or "the".
+    assert said.removeprefix("The") in lstm["TEXT"].read_text(encoding="utf-8")
 
 
 # -- the transformer -------------------------------------------------------------------------------
