@@ -295,6 +295,15 @@ def _error_function(printer: Printer, step: Apply) -> Text | None:
     return f"{_CONVERSIONS[step.out.dtype]}({text})", ATOM
 
 
+def _finite(printer: Printer, step: Apply) -> Text | None:
+    """NumPy's question about one number costs as much as one about an array."""
+    (operand,) = step.operands
+    if step.out.shape or (isinstance(operand, Value) and not floating(operand.dtype)):
+        return None
+    printer.modules.add("math")
+    return f"math.{step.function.name}({printer.operand(operand)})", ATOM
+
+
 def _convert(printer: Printer, step: Apply) -> Text:
     (operand,) = step.operands
     name = step.function.name
@@ -322,5 +331,6 @@ _SPECIAL: dict[str, Callable[[Printer, Apply], Text | None]] = {
     "reciprocal": _reciprocal,
     "erf": _error_function,
     "erfc": _error_function,
+    **dict.fromkeys(("isfinite", "isinf", "isnan"), _finite),
     **dict.fromkeys(_CONVERSIONS, _convert),
 }
