@@ -324,3 +324,29 @@ def test_where_each_line_was_declared():
     name, _, number = origin.partition(":")
     assert name == "test_source.py"
     assert "h = graphc.relu(x @ W1 + b1)" in text[int(number) - 1]
+
+
+def test_the_shift_of_a_whole_array_is_one_number():
+    """Infinite, it is left out: one comparison of a number, no arrays of one element."""
+    f = graphc.compile(graphc.trace(lambda x: graphc.logsumexp(x), "f64[n]"))
+    assert "if math.isfinite(" in f.source
+    assert "keepdims" not in f.source
+    assert f(np.array([np.inf, 1.0])) == np.inf
+    with np.errstate(divide="ignore"):
+        assert f(np.array([-np.inf, -np.inf])) == -np.inf
+    assert np.isnan(f(np.array([np.nan, 1.0])))
+
+
+def test_what_goes_to_one_region_is_added_up_first():
+    @graphc.trace(x="f64[6]")
+    def paths(x):
+        return (np.sin(x[1:]) * x[:-1]).sum() + np.exp(x[:-1]).sum() + (x[:-1] ** 3).sum()
+
+    f = graphc.compile(paths)
+    fused = f.source.partition("def value_and_grad")[2].partition("\ndef ")[0]
+    assert fused.count("d_x[") == 2
+    x = np.linspace(-1.0, 1.5, 6)
+    expected = np.zeros(6)
+    expected[1:] += np.cos(x[1:]) * x[:-1]
+    expected[:-1] += np.sin(x[1:]) + np.exp(x[:-1]) + 3 * x[:-1] ** 2
+    np.testing.assert_allclose(f.value_and_grad(x)[1].x, expected, rtol=1e-14)
