@@ -123,6 +123,26 @@ def slice_of_place(node: Node) -> Node | None:
     return None
 
 
+def place_of_place(node: Node) -> Node | None:
+    """A value written into zeros that are written into more zeros: written there at once."""
+    x, outer = node.inputs[0], node.params
+    assert isinstance(outer, Place)
+    if not isinstance(x.params, Place):
+        return None
+    inner, region = x.params.region, outer.region
+    starts = tuple(
+        start + at * step
+        for start, at, step in zip(region.starts, inner.starts, region.steps, strict=True)
+    )
+    steps = tuple(a * b for a, b in zip(region.steps, inner.steps, strict=True))
+    if any(
+        step < 0 and not isinstance(size, int)
+        for step, size in zip(steps, inner.sizes, strict=True)
+    ):
+        return None  # backwards over a size that may be 0 there is no element to start at
+    return nodes.place(x.inputs[0], Slice(starts, inner.sizes, steps), outer.shape)
+
+
 def place_in_whole(node: Node) -> Node | None:
     """A value written over all of the zeros."""
     x, params = node.inputs[0], node.params
@@ -291,7 +311,7 @@ LAYOUTS: Mapping[type, tuple[Rule, ...]] = {
     Broadcast: (same_shape, broadcast_of_broadcast, broadcast_of_new_axes),
     Transpose: (transpose_of_transpose,),
     Slice: (slice_of_whole, slice_of_slice, slice_of_place),
-    Place: (place_in_whole,),
+    Place: (place_in_whole, place_of_place),
     Pad: (pad_nothing,),
     Concatenate: (concatenate_one, concatenate_slices),
 }

@@ -167,6 +167,13 @@ APPLIES = [
         nodes.slice_(nodes.place(X, Slice((1,), (12,), (2,)), (30,)), (1,), (12,), (2,)),
         X,
     ),
+    (
+        "place_of_place",
+        nodes.place(
+            nodes.place(X, Slice((23,), (12,), (-2,)), (24,)), Slice((3,), (24,), (1,)), (30,)
+        ),
+        nodes.place(X, Slice((26,), (12,), (-2,)), (30,)),
+    ),
     ("place_in_whole", nodes.place(X, whole(12), (12,)), X),
     ("pad_nothing", raw(nodes.PAD, nodes.Pad(((0, 0),)), X, "f64[12]"), X),
     (
