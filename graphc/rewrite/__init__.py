@@ -26,10 +26,12 @@ from graphc.rewrite.identities import EVERY, identity, itself, simplify_identiti
 from graphc.rewrite.neighbours import join_neighbours
 from graphc.rewrite.stabilise import Applied, stabilise, stabilise_log
 from graphc.rewrite.stacking import stack_products, stack_sums
+from graphc.rewrite.sums import add_before_placing
 from graphc.rewrite.walk import Step, rebuild
 
 __all__ = [
     "Applied",
+    "add_before_placing",
     "common_subexpressions",
     "dead_code",
     "fold_constants",
@@ -92,7 +94,7 @@ def settle(graph: Graph) -> Graph:
     """The graph as it is lowered: no differentiation follows, and what a loop computes step by step
     but need not is computed for all steps at once."""
     graph = simplify(graph, final=True)
-    stacked = join_neighbours(stack_sums(stack_products(graph)))
+    stacked = join_neighbours(stack_sums(stack_products(add_before_placing(graph))))
     return graph if stacked is graph else simplify(stacked, final=True)
 
 

@@ -22,7 +22,7 @@ from graphc.ir import Graph, Node
 from graphc.ops.kinds import Contraction, Einstein
 from graphc.order import users
 from graphc.rewrite.stacks import Stacks, estimate, slice_along
-from graphc.rewrite.sums import sum_trees
+from graphc.rewrite.sums import sum_trees, total
 from graphc.rewrite.walk import planned
 from graphc.types import Size
 
@@ -214,10 +214,7 @@ def stack_sums(graph: Graph) -> Graph:
         gone = {leaf for found in sums for leaf in found.terms}
         terms = [done[leaf] for leaf in trees[original] if leaf not in gone]
         terms += [_stacked(found, stacks, done) for found in sums]
-        total = terms[0]
-        for term in terms[1:]:
-            total = nodes.add(total, term)
-        return total
+        return total(terms)
 
     return planned(graph, step)
 

@@ -22,7 +22,7 @@ import timing
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = (10, 1000, 10_000, 100_000)
 LIMIT_NODES, LIMIT = 10_000, 2.0  # seconds, cold
-LONGEST = 60.0  # seconds that a peer may take
+LONGEST = 30.0  # seconds that a peer may take
 PLOT = Path(__file__).with_name("compile_against_nodes.svg")
 
 BYTECODE = tempfile.TemporaryDirectory()

@@ -6,8 +6,8 @@ import pytest
 import graphc
 from graphc.autodiff import value_and_grad
 from graphc.interpret import evaluate_outputs
-from graphc.ops.kinds import Concatenate, Einstein
-from graphc.rewrite import settle, stack_products, stack_sums
+from graphc.ops.kinds import Concatenate, Einstein, Place
+from graphc.rewrite import add_before_placing, settle, stack_products, stack_sums
 from graphc.verify import verify
 
 STEPS, BATCH, WIDTH = 4, 3, 5
@@ -182,6 +182,34 @@ def test_a_common_operand_is_not_copied():
 
     graph = graphc.trace(f, *["f64[2, 40]"] * 4)
     assert stack_sums(graph) is graph
+
+
+def places(graph):
+    return [node for node in graph.nodes if isinstance(node.params, Place)]
+
+
+def test_gradients_of_a_row_that_every_step_reads_are_added_before_they_are_written():
+    def f(x, w):
+        for _ in range(6):
+            x = np.sin(x * w[1]) * w[2]
+        return x.sum()
+
+    arguments = {"x": array(5), "w": array(4, 5, seed=1)}
+    both = value_and_grad(graphc.trace(f, *arguments.values()), wrt="w")
+    after = add_before_placing(both)
+    assert len(places(both)) == 12
+    assert len(places(after)) == 2
+    same(both, after, arguments)
+
+
+def test_what_is_written_elsewhere_or_needed_alone_stays():
+    def f(a, b):
+        first = graphc.at(np.zeros(5))[:2].set(a)
+        second = graphc.at(np.zeros(5))[:2].set(b)
+        return first + second, second, graphc.at(np.zeros(5))[1:3].set(a) + second
+
+    graph = graphc.trace(f, array(2), array(2, seed=1))
+    assert add_before_placing(graph) is graph
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
