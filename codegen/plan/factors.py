@@ -1,0 +1,126 @@
+"""Factors that are the same along the axes of a sum are multiplied with the sum.
+
+(a * u).sum(axis=1)   -> a.sum(axis=1) * u      u[n, 1]: one pass over the matrix less
+(a * (-h / u)).sum(1) -> -((a * h).sum(1) / u)
+"""
+
+from __future__ import annotations
+
+from codegen.expr import FUNCTIONS, Number
+from codegen.plan.shapes import full
+from codegen.plan.steps import Apply, At, Fold, Index, Look, Operand, Sheet, Span, Step, Value
+from codegen.plan.uses import Uses
+
+# What stands outside: a function of the sum, and its second operand.
+_Outside = list[tuple[str, tuple[Operand, ...]]]
+
+
+def pull_out(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:
+    """The sum without such factors, appended to `before`, and the last of the steps that apply
+    them; None where there are none. The other steps of the chain are rewritten in place."""
+    out, summed = step.out, step.operands[0]
+    if not isinstance(summed, Value) or summed.dtype != out.dtype or not step.axes:
+        return None
+    if out.dtype not in ("f64", "f32"):
+        return None
+    outside: _Outside = []
+    left = _strip(step, 0, step, summed, uses, outside)
+    if not outside:
+        return None
+    total = sheet.value(out.dtype, out.shape)
+    fold = Fold(total, (left,), step.note, step.tag, step.fn, step.axes, step.keepdims)
+    total.step = fold
+    before.append(fold)
+    for position, (name, rest) in enumerate(outside):
+        made = tuple(_reduced(sheet, operand, step, summed, before) for operand in rest)
+        last = position == len(outside) - 1
+        value = out if last else sheet.value(out.dtype, out.shape)
+        applied = Apply(value, (total, *made), step.note, step.tag, FUNCTIONS[name])
+        value.step = applied
+        if last:
+            return applied
+        before.append(applied)
+        total = value
+    raise AssertionError("the last factor returns")
+
+
+def _strip(
+    holder: Step, position: int, fold: Fold, like: Value, uses: Uses, outside: _Outside
+) -> Operand:
+    """The operand without what may stand outside; factors deeper in a product are taken off there.
+
+    What is taken off is read by this chain alone, so that none of it is computed twice.
+    """
+    operand = holder.operands[position]
+    while isinstance(operand, Value) and _is_part(operand, like, uses):
+        made = operand.step
+        assert isinstance(made, Apply)
+        name = made.function.name
+        if name == "negative":
+            outside.append(("negative", ()))
+            operand = made.operands[0]
+            continue
+        if name not in ("multiply", "divide"):
+            break
+        a, b = made.operands
+        if _is_constant(b, fold, like) and _is_whole(a, like):
+            outside.append((name, (b,)))
+            operand = a
+        elif name == "multiply" and _is_constant(a, fold, like) and _is_whole(b, like):
+            outside.append((name, (a,)))
+            operand = b
+        else:
+            found = len(outside)
+            first = _strip(made, 0, fold, like, uses, outside)
+            second = b if name == "divide" else _strip(made, 1, fold, like, uses, outside)
+            if len(outside) > found:
+                made.operands = (first, second)
+            break
+    return operand
+
+
+def _is_part(operand: Value, like: Value, uses: Uses) -> bool:
+    """Whether an operand is computed for its one reader, elementwise, and without a name."""
+    if operand.keep or uses.count(operand) != 1 or not isinstance(operand.step, Apply):
+        return False
+    return _is_whole(operand, like)
+
+
+def _is_whole(operand: Operand, like: Value) -> bool:
+    return (
+        isinstance(operand, Value) and operand.shape == like.shape and operand.dtype == like.dtype
+    )
+
+
+def _is_constant(operand: Operand, fold: Fold, like: Value) -> bool:
+    """Whether the operand has one value along all axes of the sum."""
+    if isinstance(operand, Number):
+        return True
+    if not isinstance(operand, Value) or operand.dtype != like.dtype:
+        return False
+    lead = len(like.shape) - len(operand.shape)
+    return all(axis < lead or operand.shape[axis - lead] == 1 for axis in fold.axes)
+
+
+def _reduced(
+    sheet: Sheet, operand: Operand, fold: Fold, like: Value, before: list[Step]
+) -> Operand:
+    """The factor in the shape of the sum."""
+    if not isinstance(operand, Value) or not operand.shape or fold.keepdims:
+        return operand
+    lead = len(like.shape) - len(operand.shape)
+    entries: list[At | Span | None] = []
+    shape = []
+    for axis, size in enumerate(operand.shape, start=lead):
+        if axis in fold.axes:
+            entries.append(At(0))
+        else:
+            entries.append(full(size))
+            shape.append(size)
+    if len(shape) == len(operand.shape):
+        return operand
+    value = sheet.value(operand.dtype, tuple(shape))
+    look = Look(value, (operand,), fold.note, fold.tag, Index(tuple(entries)))
+    value.step = look
+    before.append(look)
+    return value

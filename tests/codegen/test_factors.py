@@ -1,0 +1,113 @@
+"""Sums along axes: as products with ones, and without the factors that are constant in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.codegen.compare import check
+from tests.codegen.programs import ONE, ZERO, Body, expr, function, inputs, program, tuple_of
+
+
+def lines_of(tree, axes, out, keepdims=False, **types):
+    """The statements of a sum of one map, after they were checked against the evaluator."""
+    v = inputs(**types)
+    b = Body()
+    mapped = b.map(types["x"], tree, *v.values())
+    total = b.reduce(out, "sum", mapped, axes, keepdims, name="total")
+    made = program("p", function("f", v, b, total))
+    single = "f32" in out
+    text = check(made, rtol=2e-5 if single else 1e-12, n=60, m=9).unchecked
+    inside = text[text.index("def f(") :].splitlines()[1:]
+    return [line.strip() for line in inside if ".shape[" not in line]
+
+
+@pytest.mark.parametrize(
+    ("type", "axes", "out", "line"),
+    [
+        ("f64[512, 32]", (0,), "f64[32]", "total = ones @ x"),
+        ("f64[512, 32]", (1,), "f64[512]", "total = x @ ones"),
+        ("f32[512, 32]", (0,), "f32[32]", "total = ones @ x"),
+        ("f32[512, 32]", (1,), "f32[512]", "total = x @ ones"),
+        ("f64[16, 32, 32]", (0, 1), "f64[32]", "total = ones @ x.reshape(512, 32)"),
+        # Small, of unknown size, or with long rows that are added pairwise.
+        ("f64[12, 32]", (0,), "f64[32]", "total = x.sum(axis=0)"),
+        ("f64[n, m]", (0,), "f64[m]", "total = x.sum(axis=0)"),
+        ("f32[2, 5000]", (1,), "f32[2]", "total = x.sum(axis=1)"),
+        ("f64[16, 32, 32]", (0, 2), "f64[32]", "total = x.sum(axis=(0, 2))"),
+    ],
+)
+def test_sums_of_large_matrices_are_products_with_ones(type, axes, out, line):
+    v = inputs(x=type)
+    b = Body()
+    total = b.reduce(out, "sum", v["x"], axes, name="total")
+    made = program("p", function("f", v, b, total))
+    source = check(made, rtol=2e-5 if "f32" in out else 1e-12, n=60, m=9).unchecked
+    assert line in source
+
+
+def test_one_vector_of_ones_serves_all_sums_of_a_length():
+    v = inputs(x="f64[256, 64]", y="f64[256, 64]", z="f64[512, 64]")
+    b = Body()
+    sums = [b.reduce("f64[64]", "sum", v[name], (0,)) for name in "xyz"]
+    kept = b.reduce("f64[1, 64]", "sum", v["x"], (0,), True)
+    source = check(program("p", function("f", v, b, tuple_of(*sums, kept)))).unchecked
+    assert source.count("np.ones(") == 2
+    assert "[None]" in source
+
+
+MATRIX = "f64[n, m]"
+PRODUCT = expr("multiply", ZERO, ONE)
+
+
+@pytest.mark.parametrize(
+    ("tree", "axes", "factor", "expected"),
+    [
+        (PRODUCT, (1,), "f64[n, 1]", "total *= y[:, 0]"),
+        (expr("multiply", ONE, ZERO), (0,), "f64[m]", "total *= y"),
+        (expr("divide", ZERO, ONE), (0,), "f64[1, m]", "total /= y[0]"),
+        (expr("divide", ZERO, ONE), None, "f64", "total = x.sum() / y"),
+        (expr("divide", ZERO, 3.0), (0,), MATRIX, "total /= 3.0"),
+        (expr("negative", ZERO), (0,), MATRIX, "np.negative(total, out=total)"),
+        # Not constant along the axis that is summed.
+        (PRODUCT, (0,), "f64[n, 1]", "total = (x * y).sum(axis=0)"),
+        (PRODUCT, (1,), "f64[m]", "total = (x * y).sum(axis=1)"),
+        (PRODUCT, None, "f64[m]", "total = (x * y).sum()"),
+        (expr("divide", ONE, ZERO), (1,), "f64[n, 1]", "total = (y / x).sum(axis=1)"),
+    ],
+)
+def test_a_constant_factor_is_multiplied_with_the_sum(tree, axes, factor, expected):
+    out = {None: "f64", (0,): "f64[m]", (1,): "f64[n]"}[axes]
+    lines = lines_of(tree, axes, out, x=MATRIX, y=factor)
+    assert expected in lines
+
+
+def test_factors_deep_in_a_product_are_found():
+    tree = expr("multiply", ZERO, expr("divide", expr("negative", expr("sin", ZERO)), ONE))
+    lines = lines_of(tree, (1,), "f64[n]", x=MATRIX, y="f64[n, 1]")
+    assert "np.vecdot(x, np.sin(x))" in lines[0]
+    assert lines[1:3] == ["total /= y[:, 0]", "np.negative(total, out=total)"]
+    lines = lines_of(tree, (1,), "f64[n, 1]", True, x=MATRIX, y="f64[n, 1]")
+    assert lines[-3:-1] == ["total /= y", "np.negative(total, out=total)"]
+
+
+def test_what_others_read_is_left_alone():
+    v = inputs(x=MATRIX, y="f64[n, 1]")
+    b = Body()
+    scaled = b.map(MATRIX, PRODUCT, *v.values())
+    total = b.reduce("f64[n]", "sum", scaled, (1,), name="total")
+    made = program("p", function("f", v, b, tuple_of(scaled, total)))
+    assert ".sum(axis=1)" in check(made, n=60, m=9).unchecked
+    assert "* y[:, 0]" not in check(made, n=60, m=9).unchecked
+
+
+def test_sums_with_ones_keep_infinities_and_nans():
+    v = inputs(x="f64[128, 64]")
+    b = Body()
+    outs = [b.reduce("f64[64]", "sum", v["x"], (0,)), b.reduce("f64[128]", "sum", v["x"], (1,))]
+    made = program("p", function("f", v, b, tuple_of(*outs)))
+    x = np.ones((128, 64))
+    x[3, 5], x[7, 9], x[11, 9] = np.nan, np.inf, -np.inf
+    with np.errstate(invalid="ignore"):
+        source = check(made, arguments={"x": x}).unchecked
+    assert "ones" in source
