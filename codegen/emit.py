@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from codegen.arrays import (
     expression,
@@ -38,6 +38,7 @@ from codegen.plan.steps import (
 )
 from codegen.plan.tiles import Region
 from codegen.plan.uses import Uses
+from codegen.plan.workspace import Workspace
 from codegen.printers import ATOM, UNARY, Printer, dtype_text
 from codegen.source import Assign, Blank, Comment, Do, Source
 from codegen.tiled import write_tiles
@@ -67,6 +68,8 @@ class Plan:
     regions: Mapping[Step, Region]
     memory: Memory
     threads: int = 1
+    into: Mapping[Value, str] = field(default_factory=dict)
+    workspace: Workspace | None = None
 
 
 class Emitter:
@@ -82,8 +85,8 @@ class Emitter:
         self.sources: list[Source] = []
         # Where the statements of each step begin among them.
         self.starts: list[int] = []
-        # Where elementwise steps of a loop over tiles put their results.
-        self.into: dict[Value, str] = {}
+        # Where steps put their results that have storage already: scratch of tiles, or kept.
+        self.into: Mapping[Value, str] = plan.into
         self._note = ""
         self._notes: dict[int, tuple[str, ...]] = {}
         self._seen: set[str] = set()
@@ -256,12 +259,16 @@ class Emitter:
         where = self.into.get(step.out, "")
         if where and isinstance(step, Apply):
             text = self._with_out(step, where)
-            self.sources.append(Do(text, step.tag) if where == name else Assign(name, text))
+            if where == name:
+                self.sources.append(Do(text, step.tag))
+            else:
+                self.assign(step, name, text)
             return
-        if spare is None:
+        if spare is not None:
+            where = self.plan.names[spare.index]
+        if not where:
             self.assign(step, name, expression(self.printer, step)[0])
             return
-        where = self.plan.names[spare.index]
         a, b = (self.printer.operand(operand) for operand in step.operands)
         self.assign(step, name, f"np.matmul({a}, {b}, out={where})")
 

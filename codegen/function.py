@@ -31,6 +31,7 @@ from codegen.plan.strength import strengthen
 from codegen.plan.sums import simplify_sums
 from codegen.plan.tiles import settle, tiles
 from codegen.plan.uses import Uses, uses
+from codegen.plan.workspace import Workspace, placed
 from codegen.printers import MathPrinter, Printer, dtype_text
 from codegen.program import Function, Options, Program, Tree, Var
 from codegen.results import Result
@@ -113,6 +114,7 @@ def plan_function(
     options: Options,
     module: ModuleNames,
     saved: Sequence[str],
+    workspace: Workspace | None = None,
 ) -> Planned:
     """All decisions about a function. saved: what an earlier function calls what it saves."""
     sheet, known = flatten(function, program.constants, options)
@@ -150,6 +152,10 @@ def plan_function(
     bytes_ = memory(sheet, read, inline, places, regions, dict(options.sizes))
     plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode, regions, bytes_)
     plan.threads = options.threads
+    if workspace is not None and not scalar_mode:
+        tiled = [step for region in regions.values() for step in region.steps]
+        plan.workspace = workspace
+        plan.into = placed(sheet, read, inline, scale, places, tiled, workspace)
     return Planned(function, plan, known, sizes, texts, containers)
 
 
@@ -181,9 +187,10 @@ def emit_function(
     module: ModuleNames,
     checks: bool,
     saved: Sequence[str] = (),
+    workspace: Workspace | None = None,
 ) -> Made:
     """The source of one function; of two where scalar code needs its NumPy body."""
-    planned = plan_function(program, function, options, module, saved)
+    planned = plan_function(program, function, options, module, saved, workspace)
     plan, sizes = planned.plan, planned.sizes
     printer_class = MathPrinter if plan.scalar_mode else Printer
     printer = printer_class(len(plan.sheet.values), sizes.text, module.callables)

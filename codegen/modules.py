@@ -14,7 +14,8 @@ from codegen.collection import without_collection
 from codegen.entry import check_function, helpers
 from codegen.function import Made, emit_function
 from codegen.names import ModuleNames, identifier, quoted
-from codegen.printers import Printer, number_text
+from codegen.plan.workspace import Workspace
+from codegen.printers import Printer, dtype_text, number_text
 from codegen.program import Composed, Constant, Options, Program, Record
 from codegen.routines import routines
 from codegen.source import (
@@ -120,8 +121,11 @@ class _Module:
         program = self.program
         made: list[Made] = []
         saved: tuple[str, ...] = ()
+        workspace = Workspace() if self.options.workspace else None
         for function in program.functions:
-            one = emit_function(program, function, self.options, self.names, self.checks, saved)
+            one = emit_function(
+                program, function, self.options, self.names, self.checks, saved, workspace
+            )
             made.append(one)
             saved = one.saved or saved
         modules = set().union(*(one.modules for one in made))
@@ -134,6 +138,8 @@ class _Module:
         if helper_sources:
             conditions = [one.check.condition for one in made if one.check is not None]
             preamble += _compared(" ".join([*conditions, str(render(checkers))]))
+        if workspace is not None and workspace.buffers:
+            preamble += _kept(workspace)
         if "threads" in modules:
             preamble += _threading(self.options.threads)
         if any(one.fast_records for one in made):
@@ -234,6 +240,16 @@ class _Module:
         if needs:
             needs.add("_describe")
         return checkers, helpers(identifier(self.program.name), needs)
+
+
+def _kept(workspace: Workspace) -> list[Source]:
+    """The storage that stays between calls."""
+    lines = ["_work = ["]
+    for dtype, shape in workspace.buffers:
+        typed = "" if dtype == "f64" else f", {dtype_text(dtype)}"
+        lines.append(f"    np.empty({shape_text(Printer(0, str), shape)}{typed}),")
+    text = "Kept between calls, which is why two of them must not run at once."
+    return [Blank(), Comment(text), Lines([*lines, "]"])]
 
 
 def _threading(threads: int) -> list[Source]:

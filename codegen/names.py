@@ -35,6 +35,7 @@ MODULE_NAMES = frozenset(
         "_new",
         "_on_threads",
         "_pools",
+        "_work",
         "_check_inputs",
         "_as_array",
         "_as_number",

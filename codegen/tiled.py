@@ -16,6 +16,7 @@ from codegen.plan.steps import Step
 from codegen.plan.tiles import Region, origin, scratch
 from codegen.printers import ATOM, dtype_text
 from codegen.source import Assign, Blank, Block, Comment, Do, Lines, Source
+from codegen.types import Shape
 
 if TYPE_CHECKING:
     from codegen.emit import Emitter
@@ -79,7 +80,7 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
     before = _scratch(emitter, region, own, cut, inside) if own else []
     emitter.into = {value: names[row.index] for value, row in rows.items()}
     emitter.within(region.steps, inside, sums, targets)
-    emitter.into = {}
+    emitter.into = plan.into
     for value, place in places.items():
         if place is None and value not in direct:
             inside.append(Assign(f"{whole[value]}[{tile}]", names[value.index], tag=tag))
@@ -113,9 +114,17 @@ def _scratch(
     shape = [str(region.rows), *(printer.size(size) for size in region.shape[1:])]
     typed = "" if dtype == "f64" else f", {dtype_text(dtype)}"
     space = f"np.empty(({len(own)}, {', '.join(shape)}){typed})"
+    workspace = emitter.plan.workspace
+    sizes = (len(own), region.rows, *region.shape[1:])
+    if workspace is not None and emitter.plan.threads == 1 and _known(sizes):
+        space = workspace.place((dtype, sizes), 0, scratch=True)
     names = ", ".join(own) + ("," if len(own) == 1 else "")
     inside.append(Assign(f"({names})", f"{name}[:, : len({cut[0]})]", tag=tag))
     return [Assign(name, space, tag=tag)]
+
+
+def _known(sizes: Shape) -> bool:
+    return all(isinstance(size, int) for size in sizes)
 
 
 def _total(step: Step, name: str) -> str:

@@ -56,7 +56,8 @@ def compile(
     sizes: expected values of named sizes, for the cost model alone: nothing is recompiled per size.
     threads: how many threads run the tiles of large arrays, and the images of convolutions; results
         are the same for any number. Leave BLAS one thread then (OPENBLAS_NUM_THREADS=1).
-    workspace: keep scratch buffers between calls; such a function is not reentrant.
+    workspace: work in storage that is kept between calls, as far as sizes are known when this is
+        compiled; results are fresh all the same. Such functions must not run at once.
     cache: False keeps the result out of the cache; or a Cache of one's own.
     stable: rewrite naive compositions, such as log(sum(exp(x))), into their stable forms first.
     donate: names of inputs (the leaves of containers) that calls give away: `f` and

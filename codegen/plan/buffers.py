@@ -61,7 +61,7 @@ def buffers(
         plan.owned[index] = True
     for step in sheet.steps:
         _claim(step, plan, callables)
-    last_read, dying = _last_reads(sheet, uses, inline, plan, scale)
+    last_read, dying = last_reads(sheet, uses, inline, plan, scale)
     free: dict[tuple[str, object], list[Value]] = {}
     for position, step in enumerate(sheet.steps):
         out = step.out
@@ -106,7 +106,7 @@ def _claim(step: Step, plan: Buffers, callables: frozenset[str]) -> None:
         plan.owned[out.index] = True
 
 
-def _last_reads(
+def last_reads(
     sheet: Sheet, uses: Uses, inline: list[bool], plan: Buffers, scale: list[int]
 ) -> tuple[list[int], dict[int, list[Value]]]:
     """For each root, the position of the last statement that reads its storage; and which large
