@@ -11,8 +11,8 @@ from codegen.plan.shapes import full
 from codegen.plan.steps import Apply, At, Fold, Index, Look, Operand, Sheet, Span, Step, Value
 from codegen.plan.uses import Uses
 
-# What stands outside: a function of the sum, and its second operand.
-_Outside = list[tuple[str, tuple[Operand, ...]]]
+# What stands outside: a function of the sum, its other operands, and whether these come first.
+_Outside = list[tuple[str, tuple[Operand, ...], bool]]
 
 
 def pull_out(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:
@@ -31,11 +31,12 @@ def pull_out(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step |
     fold = Fold(total, (left,), step.note, step.tag, step.fn, step.axes, step.keepdims)
     total.step = fold
     before.append(fold)
-    for position, (name, rest) in enumerate(outside):
+    for position, (name, rest, first) in enumerate(outside):
         made = tuple(_reduced(sheet, operand, step, summed, before) for operand in rest)
         last = position == len(outside) - 1
         value = out if last else sheet.value(out.dtype, out.shape)
-        applied = Apply(value, (total, *made), step.note, step.tag, FUNCTIONS[name])
+        operands = (*made, total) if first else (total, *made)
+        applied = Apply(value, operands, step.note, step.tag, FUNCTIONS[name])
         value.step = applied
         if last:
             return applied
@@ -57,17 +58,17 @@ def _strip(
         assert isinstance(made, Apply)
         name = made.function.name
         if name == "negative":
-            outside.append(("negative", ()))
+            outside.append(("negative", (), False))
             operand = made.operands[0]
             continue
         if name not in ("multiply", "divide"):
             break
         a, b = made.operands
         if _is_constant(b, fold, like) and _is_whole(a, like):
-            outside.append((name, (b,)))
+            outside.append((name, (b,), False))
             operand = a
         elif name == "multiply" and _is_constant(a, fold, like) and _is_whole(b, like):
-            outside.append((name, (a,)))
+            outside.append((name, (a,), True))
             operand = b
         else:
             found = len(outside)

@@ -62,9 +62,9 @@ def simplify_sums(sheet: Sheet, uses: Uses) -> bool:
             if not step.operands and step.fill == 1.0 and isinstance(size, int):
                 ones[step.out.dtype, size] = step.out
         if isinstance(step, Fold) and step.fn == "sum":
-            made = _dot(sheet, step, uses, steps) or _dots(sheet, step, uses, steps)
-            made = made or pull_out(sheet, step, uses, steps) or _sum_of_cast(step, uses)
-            made = made or _by_ones(sheet, step, steps, ones)
+            made = pull_out(sheet, step, uses, steps)
+            made = made or _dot(sheet, step, uses, steps) or _dots(sheet, step, uses, steps)
+            made = made or _sum_of_cast(step, uses) or _by_ones(sheet, step, steps, ones)
         elif isinstance(step, Look) and isinstance(step.kind, Index):
             made = _kept_axes(step, step.kind, uses)
         if made is not None:
