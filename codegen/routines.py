@@ -60,7 +60,10 @@ def _nearest(points, centres, screen=np.float32):
     """
     count, width = points.shape
     most = len(centres)
-    near = np.empty((most, 1024), bool)
+    step = 1024
+    while step > 16 and step * most > 1 << 17:
+        step //= 2  # so that the scores of a tile stay in the cache
+    near = np.empty((most, step), bool)
     found = [np.empty(0, np.intp)]
     with np.errstate(all="ignore"):
         # |x - c|^2 - |x|^2 = |c|^2 - 2 x c, as the product of [-2 c, |c|^2] and [x, 1].
@@ -77,19 +80,21 @@ def _nearest(points, centres, screen=np.float32):
         slack = np.einsum("ij,ij->j", extended, extended)
         slack += 2.0 * largest
         slack *= 4.0 * (width + 8) * np.finfo(screen).eps
-        for start in range(0, count, 1024):
-            scores = weights @ extended[:, start : start + 1024]
+        for start in range(0, count, step):
+            scores = weights @ extended[:, start : start + step]
             bound = scores.min(axis=0)
-            bound += slack[start : start + 1024]
+            bound += slack[start : start + step]
             near[:, len(bound) :] = False
             np.less_equal(scores, bound, out=near[:, : len(bound)])
             found.append(np.flatnonzero(near) + start * most)
     pair = np.concatenate(found)
     if screen is np.float32 and not count <= len(pair) <= 4 * count:
         return _nearest(points, centres, np.float64)
-    tile = pair // (1024 * most)
-    centre = (pair >> 10) - tile * most
-    point = (tile << 10) + (pair & 1023)
+    # A pair is numbered by its tile, then by its centre, then by its point.
+    row = pair // step
+    tile = row // most
+    centre = row - tile * most
+    point = pair - row * step + tile * step
 
     times = np.bincount(point, minlength=count)
     lost = np.flatnonzero(times == 0)

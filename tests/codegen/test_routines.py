@@ -87,7 +87,7 @@ def pairs(points, centres):
 
 
 @pytest.mark.parametrize("count", [1, 5, 1023, 1024, 2500])
-@pytest.mark.parametrize("most", [1, 2, 33])
+@pytest.mark.parametrize("most", [1, 2, 33, 3000])
 @pytest.mark.parametrize("grid", [False, True])
 def test_the_nearest_are_found(count, most, grid):
     rng = np.random.default_rng(count + most)
