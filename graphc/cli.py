@@ -72,6 +72,8 @@ def _command(options: argparse.Namespace) -> int:
             )
         case "check":
             return commands.check(options.target, options.set, options.size, options.of)
+        case "derivation":
+            return commands.derivation(options.function)
     return commands.cache(options.action)
 
 
@@ -140,6 +142,15 @@ def _parser() -> _Parser:
         help="a named size, for inputs that are not set (default 3); these are drawn at random",
     )
     _of(check)
+    derivation = commands.add_parser(
+        "derivation",
+        help="how a function is differentiated, in which form, and why",
+        description="How a function is differentiated, in which form, and why; without a name, "
+        "where every derivative comes from.",
+        epilog="example:\n  graphc derivation softplus",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    derivation.add_argument("function", nargs="?", help="an op: softplus, solve, cumprod")
     cache = commands.add_parser(
         "cache",
         help="the cache of compiled sources",

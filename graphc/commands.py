@@ -122,6 +122,14 @@ def cache(action: str) -> int:
     return 0
 
 
+def derivation(name: str | None) -> int:
+    """Prints what is known of a function's derivative; or of all, where they come from."""
+    from graphc.inspect.provenance import of_function, provenance
+
+    print(provenance() if name is None else of_function(name))
+    return 0
+
+
 # -- graphs ----------------------------------------------------------------------------------------
 
 

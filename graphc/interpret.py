@@ -68,16 +68,10 @@ def definition(op: Elementwise) -> Expr:
 
 
 def emitted(op: Elementwise) -> Expr:
-    """The equal form which the code generator emits for an op, chosen for accuracy.
+    """The equal form which the code generator emits for an op, chosen for accuracy."""
+    from graphc.derive.lookup import stable_formula
 
-    A partial's formula is that form already (its definition is the exact derivative), and an op of
-    the user's is emitted as it was written.
-    """
-    if op.definition or TABLE.get(op.name) is not op:
-        return parse(op.formula, op.args)
-    from graphc.derive.lookup import derivation
-
-    return parse(derivation(op).form, op.args)
+    return parse(stable_formula(op), op.args)
 
 
 def summed(node: Node, args: Sequence[Array], sizes: Sizes) -> Array:

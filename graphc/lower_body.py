@@ -19,7 +19,7 @@ from codegen.program import (
     View,
 )
 from graphc import formula
-from graphc.derive.lookup import derivation
+from graphc.derive.lookup import stable_formula
 from graphc.nodes import index
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Einstein, Elementwise
@@ -28,11 +28,8 @@ from graphc.types import Size, array_type, broadcast
 
 @lru_cache(maxsize=4096)
 def emitted(op: Elementwise) -> Expr:
-    """The expression that is emitted for an op: its recorded stable form, else its formula."""
-    text = op.formula
-    if not op.definition and TABLE.get(op.name) is op:
-        text = derivation(op).form
-    return formula.parse(text, op.args)
+    """The expression that is emitted for an op, a user's own too: its stable form."""
+    return formula.parse(stable_formula(op), op.args)
 
 
 @lru_cache(maxsize=256)
@@ -45,20 +42,19 @@ def instantiated(
     op: Elementwise, leaves: tuple[Expr, ...], dtypes: tuple[str, ...], out: str
 ) -> Expr:
     """The op's expression at these leaves, in dtype `out`; dtypes are those of the arguments."""
-    return _instantiated(op.name, op.formula, op.definition, op.args, leaves, dtypes, out)
+    identity = (op.name, op.args, op.formula, op.definition, op.differentiable)
+    return _instantiated(identity, leaves, dtypes, out)
 
 
 @lru_cache(maxsize=4096)
 def _instantiated(
-    name: str,
-    formula_text: str,
-    definition: str,
-    names: tuple[str, ...],
+    identity: tuple[str, tuple[str, ...], str, str, bool],
     leaves: tuple[Expr, ...],
     dtypes: tuple[str, ...],
     out: str,
 ) -> Expr:
-    op = Elementwise(name, names, formula_text, definition)
+    name, names, formula_text, definition, differentiable = identity
+    op = Elementwise(name, names, formula_text, definition, differentiable=differentiable)
     table_op = TABLE.get(name)
     if table_op is not None and table_op.formula == formula_text:
         op = table_op

@@ -227,7 +227,7 @@ def test_bad_input_is_one_line(capsys, model, tmp_path, arguments, expected):
     assert "commands.py" not in err
 
 
-@pytest.mark.parametrize("command", ["run", "show", "export", "check", "cache"])
+@pytest.mark.parametrize("command", ["run", "show", "export", "check", "derivation", "cache"])
 def test_help_has_an_example(capsys, command):
     status, out, _ = outcome(capsys, command, "--help")
     assert status == 0

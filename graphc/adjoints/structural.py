@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from codegen.program import Broadcast, Diagonal, Reshape, Slice, Transpose
 from graphc import nodes
 from graphc.adjoints.extremes import extremum, extremum_so_far
@@ -22,6 +24,25 @@ from graphc.ops.kinds import (
     Reduction,
 )
 from graphc.types import Shape, Size, array_type
+
+# What is stated here, with the reason why no formula of numbers or indices gives it.
+BY_HAND: Mapping[str, str] = {
+    "max": "picks elements: which, their values say; equal ones share the cotangent evenly",
+    "min": "picks elements: which, their values say; equal ones share the cotangent evenly",
+    "prod": "multiplies as many factors as there are elements, the others without a division",
+    "cumsum": "sums over a range whose end moves: the same sum from the other end",
+    "cumprod": "multiplies over a range whose end moves, without a division",
+    "reshape": "moves elements, each to the place of the same number",
+    "transpose": "moves elements, axes and all",
+    "broadcast": "repeats elements: their cotangents add up",
+    "slice": "picks elements by their places",
+    "place": "moves elements to a region of zeros",
+    "pad": "moves elements into a frame of constants",
+    "diagonal": "picks elements by their places",
+    "concatenate": "moves elements of several operands side by side",
+    "gather": "picks elements by indices that are data: positions that repeat add up",
+    "scatter": "moves elements by indices that are data: what is set twice has the last value",
+}
 
 
 def reduction(node: Node, d: Node, active: set[Node], absorb: bool) -> Contributions:

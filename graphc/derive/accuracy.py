@@ -1,24 +1,21 @@
 """`make accuracy`: how far every op's value and partials are from the truth, as docs/accuracy.md.
 
 The forms that are emitted are run by NumPy and SciPy over the whole floating range and compared
-with mpmath at many digits, in f64 and in f32; beside them stands the gradient of HIPS autograd at
-the same points, where it is installed and knows the function.
+with mpmath at many digits, in f64 and in f32; beside them stand the gradients of HIPS autograd and
+of JAX at the same points, where these are installed and know the function.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
-
-import numpy as np
 
 from graphc.derive import score
 from graphc.derive.data import free_args, output_name
 from graphc.derive.lookup import derivation
+from graphc.derive.peers import autograd_error, jax_error
 from graphc.derive.samples import FLOATS
 from graphc.derive.score import Points
 from graphc.derive.search import PARTIAL_LIMIT, VALUE_LIMIT, Effort, Outputs, points_for
@@ -56,7 +53,8 @@ class Worst:
 class Row:
     """One function: an op's value (arg is "") or its partial by an argument.
 
-    found: the largest errors by dtype. autograd: that of HIPS autograd's gradient in f64, in units.
+    found: the largest errors by dtype. autograd, jax: those of these libraries' gradients in f64,
+    in units; None where they have none.
     """
 
     op: str
@@ -64,6 +62,7 @@ class Row:
     form: str
     found: Mapping[str, Worst]
     autograd: float | None = None
+    jax: float | None = None
 
     @property
     def limit(self) -> float:
@@ -88,7 +87,8 @@ def measured(op: Elementwise, count: int = COUNT) -> Iterator[Row]:
         form = parse(partial.formula, partial.args)
         at = {dtype: points_for(exact, free, outputs, dtype, effort, ()) for dtype in FLOATS}
         found = {dtype: _worst(score.run(form, at[dtype].operands), at[dtype]) for dtype in FLOATS}
-        yield Row(op.name, arg, partial.formula, found, _autograd(op, k, at["f64"]))
+        theirs = (peer(op, k, at["f64"]) for peer in (autograd_error, jax_error))
+        yield Row(op.name, arg, partial.formula, found, *theirs)
 
 
 def _worst(got: Any, at: Points) -> Worst:
@@ -99,40 +99,6 @@ def ops() -> list[Elementwise]:
     """What is measured: every differentiable op that computes (a choice only passes on)."""
     passing = {"where", "absorb", "f64", "f32"}
     return [op for op in TABLE.values() if op.differentiable and op.name not in passing]
-
-
-# -- HIPS autograd ---------------------------------------------------------------------------------
-
-
-def _autograd(op: Elementwise, k: int, at: Points) -> float | None:
-    """The error of autograd's gradient by operand k, in units; None where it has none."""
-    function = their_function(op.name)
-    if function is None or len(at.free) != len(op.args):
-        return None
-    elementwise_grad = import_module("autograd").elementwise_grad
-    columns = [np.array(at.operands[name]) for name in op.args]
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            got = elementwise_grad(function, k)(*columns)
-        except NotImplementedError:
-            return None
-    return _worst(np.asarray(got), at).units
-
-
-def their_function(name: str) -> Callable[..., Any] | None:
-    """HIPS autograd's function of an op's name; None where it has none, or is not installed."""
-    try:
-        modules = [import_module(f"autograd.{home}") for home in ("scipy.special", "numpy")]
-    except ImportError:
-        return None
-    theirs = {"sigmoid": "expit", "digamma": "psi"}.get(name, name)
-    for module in modules:
-        found = getattr(module, theirs, None)
-        if found is not None:
-            function: Callable[..., Any] = found
-            return function
-    return None
 
 
 # -- the page --------------------------------------------------------------------------------------
@@ -149,31 +115,38 @@ floating range, the delicate places among them.
 - **ulp**: the largest |error| / ulp(f), which does blame it.
   Both are 0 where every result is the nearest number.
 - **at**: where the error in f64 units is largest.
-- **autograd**: the same gradient by HIPS autograd {autograd} in f64, in units; `-` where it has
-  none.
+- **autograd**, **JAX**: the same gradient by HIPS autograd {autograd} and by JAX {jax} in f64, in
+  units; `-` where they have none.
 
 The limits are {value:g} units for values and {partial:g} for partials. `inf` says that some point
 is off by more than a million units; what is beyond a limit is listed with its reason at the end.
 
-| op | of | f64 units | f64 ulp | at | f32 units | f32 ulp | autograd |
-|---|---|---|---|---|---|---|---|
+| op | of | f64 units | f64 ulp | at | f32 units | f32 ulp | autograd | JAX |
+|---|---|---|---|---|---|---|---|---|
 """
 
 
 def page(rows: Sequence[Row]) -> str:
     """The text of docs/accuracy.md."""
-    from importlib.metadata import version
-
+    names = ("numpy", "scipy", "autograd", "jax")
     head = _HEAD.format(
-        numpy=version("numpy"), scipy=version("scipy"), autograd=version("autograd"),
-        value=VALUE_LIMIT, partial=PARTIAL_LIMIT,
-    )  # fmt: skip
+        value=VALUE_LIMIT, partial=PARTIAL_LIMIT, **{name: _version(name) for name in names}
+    )
     beyond = [row for row in rows if max(w.units for w in row.found.values()) > row.limit]
     notes = [f"- {_name(row)}: {_reason(row)}" for row in beyond]
     within = len(rows) - len(beyond)
     total = f"\n{within} of {len(rows)} values and partials are within their limits.\n"
     listed = "\n## Beyond a limit\n\n" + "\n".join(notes) + "\n" if notes else ""
     return head + "\n".join(map(_line, rows)) + "\n" + total + listed
+
+
+def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 _LIBRARY = "NumPy's or SciPy's own function is the bound"
@@ -190,9 +163,9 @@ def _name(row: Row) -> str:
 def _line(row: Row) -> str:
     double, single = row.found["f64"], row.found["f32"]
     at = ", ".join(f"{x:.6g}" for x in double.at) or "-"
-    theirs = "-" if row.autograd is None else _digits(row.autograd)
+    theirs = ["-" if x is None else _digits(x) for x in (row.autograd, row.jax)]
     cells = [row.op, f"d/d{row.arg}" if row.arg else "value", _digits(double.units)]
-    cells += [_digits(double.ulps), at, _digits(single.units), _digits(single.ulps), theirs]
+    cells += [_digits(double.ulps), at, _digits(single.units), _digits(single.ulps), *theirs]
     return f"| {' | '.join(cells)} |"
 
 
@@ -205,7 +178,7 @@ def recorded(text: str) -> dict[tuple[str, str], dict[str, float]]:
     found = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 8 and (cells[1] == "value" or cells[1].startswith("d/d")):
+        if len(cells) == 9 and (cells[1] == "value" or cells[1].startswith("d/d")):
             key = (cells[0], cells[1].removeprefix("d/d").replace("value", ""))
             found[key] = {"f64": float(cells[2]), "f32": float(cells[5])}
     return found

@@ -30,9 +30,13 @@ class Form:
     why: str = ""
     tried: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        errors = ", ".join(f"{dtype} {error:g}" for dtype, error in self.errors)
-        return f"{self.text}    [{errors} units; {self.why}]" if errors else self.text
+    def lines(self) -> list[str]:
+        """The form, why it is chosen, and the others, for reading."""
+        found = [f"computed as {self.text}"]
+        if self.errors:
+            errors = ", ".join(f"{dtype} {error:g}" for dtype, error in self.errors)
+            found.append(f"    error {errors} units: {self.why}")
+        return found + [f"    not {line}" for line in self.tried]
 
 
 @record
@@ -65,16 +69,16 @@ class Derivation:
         op = self.op
         lines = [f"{op.name}({', '.join(op.args)}) = {op.definition or op.formula}"]
         if self.form != op.formula or self.value.errors:
-            lines.append(f"  computed as {self.value}")
+            lines += [f"  {line}" for line in self.value.lines()]
         for arg, partial, form in zip(op.args, self.partials, self.forms, strict=True):
             if partial is None or form is None:
                 continue
-            lines.append(f"  d/d{arg} = {partial.definition}")
-            lines.append(f"    computed as {form}")
-            if partial.output:
-                lines.append(f"    where {partial.args[-1]} is the value of {op.name}")
+            lines.append(f"d/d{arg} = {partial.definition}")
+            given = f", {partial.args[-1]} being {op.name}" if partial.output else ""
+            head, *rest = form.lines()
+            lines += [f"  {line}" for line in (head + given, *rest)]
         for kink in self.kinks:
-            lines.append(f"  at {kink.where}: {', '.join(kink.partials)}")
+            lines.append(f"at {kink.where}: {', '.join(kink.partials)}")
         return "\n".join(lines)
 
 

@@ -16,14 +16,14 @@ from graphc.derive.data import (
     section_name,
     to_text,
 )
-from graphc.errors import GraphNameError, located
+from graphc.errors import GraphNameError, GraphValueError, located
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
 
 if TYPE_CHECKING:
     from codegen.cache import Cache
 
-__all__ = ["Derivation", "derivation"]
+__all__ = ["Derivation", "derivation", "stable_formula"]
 
 _KINKS = frozenset({"absolute", "maximum", "minimum", "fmax", "fmin"})
 
@@ -51,6 +51,19 @@ def derivation(op: Elementwise | str, literal: tuple[bool, ...] = ()) -> Derivat
     if any(literal) and (recorded(op, op.name) is not None or not _matters(op)):
         return _without(derivation(op), literal)
     return _cached(op, literal)
+
+
+def stable_formula(op: Elementwise) -> str:
+    """The formula to compute an op by: the stable form of its definition.
+
+    A partial's formula is that form already. What cannot be derived is computed as it is written.
+    """
+    if op.definition:
+        return op.formula
+    try:
+        return derivation(op).form
+    except GraphValueError:
+        return op.formula
 
 
 def _named(name: str) -> Elementwise:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
 from mpmath import mp
 
 from codegen.expr import Apply, Expr, Number, Symbol
+from graphc.derive.named import named, number
 from graphc.derive.precise_special import FUNCTIONS as FUNCTIONS_OF_SPECIAL
 from graphc.derive.precise_special import Undefined as Undefined
 from graphc.derive.precise_special import exp
@@ -33,8 +36,14 @@ def evaluate(expr: Expr, point: Mapping[str, float]) -> Value:
     bits = _FIRST_BITS
     with mp.workprec(bits):
         value = _at(expr, point)
+    # Beside a large operand a small one is nothing at both precisions: in 2 x (2 x y - c) + 2 y the
+    # bracket is as small as x**-2. The same the other way round: cos(x) / x - sin(x) / x**2.
+    sizes = [math.frexp(x)[1] for x in point.values()]
+    if not _is_slow(expr):
+        sizes = [abs(size) for size in sizes]
+    least = min(_MOST_BITS, 4 * max(sizes, default=0))
     while bits < _MOST_BITS:
-        bits = bits * 2 if value else max(bits * 2, _ZERO_BITS)
+        bits = max(bits * 2, least) if value else max(bits * 2, _ZERO_BITS, least)
         with mp.workprec(bits):
             better = _at(expr, point)
             # Two zeros agree too easily: 1 + exp(-700) is 1 at both precisions.
@@ -46,6 +55,17 @@ def evaluate(expr: Expr, point: Mapping[str, float]) -> Value:
                 return better
         value = better
     raise Undefined
+
+
+# Of a small argument these take seconds at thousands of digits.
+_SLOW = frozenset({"gamma", "gammaln", "digamma", "zeta", "betaln"})
+
+
+@lru_cache(maxsize=256)
+def _is_slow(expr: Expr) -> bool:
+    if not isinstance(expr, Apply):
+        return False
+    return expr.function in _SLOW or any(_is_slow(arg) for arg in expr.args)
 
 
 def quick(expr: Expr, point: Mapping[str, float], bits: int) -> Value:
@@ -71,7 +91,7 @@ def _value(expr: Expr, point: Mapping[str, float]) -> Value:
         given = point[expr.name]
         return given if isinstance(given, mpmath.mpf) else mpmath.mpf(given)
     if isinstance(expr, Number):
-        return expr.value if isinstance(expr.value, bool) else mpmath.mpf(expr.value)
+        return _number(expr.value)
     assert isinstance(expr, Apply)
     if expr.function == "where":
         chosen = 1 if _value(expr.args[0], point) else 2
@@ -82,6 +102,13 @@ def _value(expr: Expr, point: Mapping[str, float]) -> Value:
             # Where 1 + u is 1 at two precisions, its logarithm would be 0 at both.
             return _FUNCTIONS["log1p"](_value(small, point))
     return _FUNCTIONS[expr.function](*(_value(arg, point) for arg in expr.args))
+
+
+def _number(value: bool | int | float) -> Value:
+    if isinstance(value, bool):
+        return value
+    name = named(value) if isinstance(value, float) else None
+    return mpmath.mpf(value) if name is None else number(name)
 
 
 def _beside_one(expr: Expr) -> Expr | None:
@@ -245,10 +272,11 @@ def slope(expr: Expr, point: Mapping[str, float], arg: str) -> Value:
 
 
 def _rise(expr: Expr, point: Mapping[str, float], arg: str, scale: int, bits: int) -> Any:
-    """expr(x + w) - expr(x - w), and w = 2^scale |x|."""
+    """expr(x + w) - expr(x - w), and w = 2^scale min(|x|, 1)."""
     with mp.workprec(bits):
         x = mpmath.mpf(point[arg])
-        width = (abs(x) if x else mpmath.mpf(2) ** -1080) * mpmath.mpf(2) ** scale
+        # At most a small part of a period: sin(x) turns at any x.
+        width = (min(abs(x), 1) if x else mpmath.mpf(2) ** -1080) * mpmath.mpf(2) ** scale
         above = quick(expr, {**point, arg: x + width}, bits)
         return above - quick(expr, {**point, arg: x - width}, bits), width
 

@@ -174,8 +174,30 @@ def _ordered(
     return apply
 
 
+def _besseli(order: int, x: Value) -> Value:
+    """Where it converges to all digits by the asymptotic series, DLMF 10.40.1, which mpmath sums at
+    a cost that grows with x."""
+    if abs(x) < mp.prec:
+        return mpmath.besseli(order, x)
+    size = abs(x)
+    total = term = mpmath.mpf(1)
+    k = 0
+    while abs(term) > mpmath.ldexp(abs(total), -mp.prec - 10):
+        k += 1
+        term *= -mpmath.mpf(4 * order**2 - (2 * k - 1) ** 2) / (8 * k * size)
+        total += term
+    value = exp(size) / mpmath.sqrt(2 * mp.pi * size) * total
+    return -value if x < 0 and order % 2 else value
+
+
+def _modified(order: int, x: Value) -> Value:
+    if mpmath.mag(x) > HUGE:
+        raise Undefined
+    return _besseli(order, x)
+
+
 def _scaled(order: int) -> Callable[[Value], Value]:
-    return _between(-_FAR, _FAR, lambda x: mpmath.besseli(order, x) * mpmath.exp(-abs(x)))
+    return lambda x: _modified(order, x) * exp(-abs(x))
 
 
 FUNCTIONS: Mapping[str, Callable[..., Value]] = {
@@ -195,9 +217,9 @@ FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "y0": _bessel(_bessely, 0, positive=True),
     "y1": _bessel(_bessely, 1, positive=True),
     "yv": _ordered(_bessely, positive=True),
-    "i0": _bessel(mpmath.besseli, 0),
-    "i1": _bessel(mpmath.besseli, 1),
-    "iv": _ordered(mpmath.besseli),
+    "i0": lambda x: _modified(0, x),
+    "i1": lambda x: _modified(1, x),
+    "iv": lambda order, x: _modified(int(order), x),
     "i0e": _scaled(0),
     "i1e": _scaled(1),
 }

@@ -94,6 +94,8 @@ def _line(rng: random.Random, dtype: str, count: int, boundaries: tuple[float, .
         numbers.append(float(kind(size if rng.random() < 0.5 else -size)))
     for place in dict.fromkeys((0.0, 1.0, -1.0, *boundaries)):
         numbers.append(float(kind(place)))
+        # The neighbours: beside its kink at 3, x + 3 rounds to 6.
+        numbers.extend(float(np.nextafter(kind(place), kind(end))) for end in (-np.inf, np.inf))
         for _ in range(max(3, count // 40)):
             near = place + (abs(place) or 1.0) * rng.choice([-1, 1]) * 2.0 ** rng.uniform(-54, -1)
             numbers.append(float(kind(near)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -24,7 +24,8 @@ from graphc.derive import precise
 from graphc.derive.samples import FLOATS, LITERALS, samples
 from graphc.scalars import evaluate_expr
 
-_COMMON = {"f64": 1e100, "f32": 1e15}
+# Larger operands are not met in earnest.
+COMMON = {"float64": 1e100, "float32": 1e15}
 # Beyond this an error is not told apart: the form is wrong there.
 WRONG = 1e6
 
@@ -41,7 +42,7 @@ _COST: Mapping[str, float] = {
 }  # fmt: skip
 _OVERFLOWS = 1.0  # a warning that the straight value does not deserve
 _LOST_AT_INFINITY = 1.0  # nan at an infinity where the limit is a number
-_GIVEN_UP = 40  # points beyond the limit after which a form is not looked at further
+GIVEN_UP = 40  # points beyond the limit after which a form is not looked at further
 _PER_CHARACTER = 0.01
 _PER_OPERAND = 0.3  # what must be kept for the backward pass
 _PER_OUTPUT = 0.2
@@ -52,12 +53,14 @@ _REPEATED = 0.3
 class Score:
     """How a form did.
 
-    errors: the largest error in units, by dtype. beyond: at how many points it is beyond the limit.
-    overflows: whether NumPy warns in vain. lost: whether it is nan where there is a limit.
+    errors: the largest error in units, by dtype. beyond: at how many points it is beyond the limit,
+    and nans: at how many of them it is no number. overflows: whether NumPy warns in vain. lost:
+    whether it is nan where there is a limit.
     """
 
     errors: Mapping[str, float]
     beyond: int
+    nans: int
     overflows: bool
     lost: bool
     cost: float
@@ -158,23 +161,44 @@ def points(
     )
 
 
-def measure(form: Expr, at: Sequence[Points], limit: float, output: str = "") -> Score:
-    """The form's largest error in each dtype, its overflows, and its cost."""
-    results = {where.dtype: _errors(form, where, limit) for where in at}
+def measure(
+    form: Expr,
+    at: Sequence[Points],
+    limit: float,
+    output: str = "",
+    patience: float = GIVEN_UP,
+) -> Score:
+    """The form's largest error in each dtype, its overflows, and its cost.
+
+    patience: after so many points beyond the limit it is not looked at further in that dtype.
+    """
+    results = {where.dtype: _errors(form, where, limit, patience) for where in at}
     errors = {dtype: worst for dtype, (worst, _) in results.items()}
     beyond = sum(count for _, count in results.values())
+    nans = sum(int(np.isnan(run(form, where.operands)).sum()) for where in at if where.exact)
     overflows = any(_overflows(form, where) for where in at)
     lost = any(_lost(form, where) for where in at)
     total = cost(form, output) + _OVERFLOWS * overflows + _LOST_AT_INFINITY * lost
-    return Score(errors, beyond, overflows, lost, round(total, 2))
+    return Score(errors, beyond, nans, overflows, lost, round(total, 2))
 
 
-def bad_near_zero(form: Expr, at: Sequence[Points], limit: float) -> bool:
-    """Whether the form is beyond the limit at a small operand, where a series might do better."""
+def restricted(at: Points, mask: Any) -> Points:
+    """The points at which the mask holds."""
+    kept = np.flatnonzero(mask)
+    return replace(
+        at,
+        operands={name: column[kept] for name, column in at.operands.items()},
+        exact=tuple(at.exact[index] for index in kept),
+        rounded=at.rounded[kept],
+    )
+
+
+def bad_where(form: Expr, at: Sequence[Points], limit: float, place: Callable[[Any], Any]) -> bool:
+    """Whether the form is beyond the limit at an operand for which `place` holds."""
     for where in at:
         got = run(form, where.operands)
         column = where.operands[where.free[0]]
-        for index in np.flatnonzero((np.abs(column) < 1) & (got != where.rounded)):
+        for index in np.flatnonzero(place(column) & (got != where.rounded)):
             if _error(float(got[index]), int(index), where, 0.0) > limit:
                 return True
     return False
@@ -208,9 +232,9 @@ def cost(form: Expr, output: str = "") -> float:
 # -- errors ----------------------------------------------------------------------------------------
 
 
-def _errors(form: Expr, at: Points, limit: float) -> tuple[float, int]:
+def _errors(form: Expr, at: Points, limit: float, patience: float) -> tuple[float, int]:
     """The largest error over the points, in units (inf where the form is no number), and how many
-    points are beyond the limit."""
+    points are beyond the limit, or more than `patience`."""
     if not at.exact:
         return 0.0, 0
     got = run(form, at.operands)
@@ -226,7 +250,7 @@ def _errors(form: Expr, at: Points, limit: float) -> tuple[float, int]:
         error = _error(float(got[index]), int(index), at, min(worst, limit))
         worst = max(worst, error if error < WRONG else math.inf)
         beyond += error > limit
-        if beyond > _GIVEN_UP:
+        if beyond > patience:
             return math.inf, beyond
     return worst, beyond
 
@@ -266,7 +290,8 @@ def _error(got: float, index: int, at: Points, enough: float) -> float:
     ):
         return 0.0
     if math.isinf(got):
-        return math.inf
+        # A pole that the rounding of the operands alone may lead to is no fault of the form.
+        return 0.0 if _excuse(at, index) > abs(exact) else math.inf
     rounded = float(at.rounded[index])
     ulp = _ulp(rounded, at.dtype) if math.isfinite(rounded) else largest * float(info.eps)
     error = abs(mpmath.mpf(got) - exact)
@@ -303,7 +328,7 @@ def _overflows(form: Expr, at: Points) -> bool:
     fine = np.isfinite(at.rounded)
     for column in at.operands.values():
         # Operands near the ends of the range overflow in x * x too; nobody wonders at that.
-        fine &= np.abs(column) <= _COMMON[at.dtype]
+        fine &= np.abs(column) <= COMMON[column.dtype.name]
     fine = np.flatnonzero(fine)
     operands = {name: column[fine] for name, column in at.operands.items()}
     met: list[str] = []

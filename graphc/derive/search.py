@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -16,17 +18,23 @@ from graphc.derive.samples import FLOATS
 from graphc.derive.scalar import constant_in, gradient
 from graphc.derive.score import Points, Score
 from graphc.derive.seeds import POINTS, SEEDS
+from graphc.derive.tails import CUTS, Side, joined, symmetry
 from graphc.derive.taylor import series
 from graphc.errors import GraphError
 from graphc.ops.kinds import Elementwise
 
 VALUE_LIMIT = 4.0
 PARTIAL_LIMIT = 8.0
+# Where expressions are compared: on either side of zero and of one.
+_COMMON_POINTS = (0.37, 1.83, -0.71, 3.31, -2.63, 0.81)
+# Of a form that was not chosen so many characters are shown.
+_SHOWN = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is spent: `count` points a dtype, and at most `forms` forms of one expression.
+    """How much is spent: `count` points a dtype, and at most `forms` forms of one expression, but
+    for truncated series, which join other forms at one of these `cuts`.
 
     A number of forms, not a time: what is chosen, and so the emitted source, must not depend on
     how busy the machine is.
@@ -35,10 +43,11 @@ class Effort:
     count: int
     forms: float
     tried: int = 0
+    cuts: tuple[float, ...] = CUTS
 
 
 RECORDED = Effort(count=500, forms=math.inf, tried=6)
-QUICK = Effort(count=60, forms=16)
+QUICK = Effort(count=60, forms=16, cuts=CUTS[1::2])
 
 
 def derive(
@@ -130,20 +139,82 @@ def _choose(
     def enough() -> bool:
         return len(measured) >= effort.forms
 
-    def consider(candidates: Iterable[Expr]) -> None:
+    def consider(candidates: Iterable[Expr], patience: float = score.GIVEN_UP) -> None:
         for form in candidates:
-            if enough():
-                return
             if form not in measured and set(symbols(form)) <= usable:
-                measured[form] = score.measure(form, where, limit, own)
+                measured[form] = score.measure(form, where, limit, own, patience)
 
-    consider(forms.candidates(exact, known, seeds, enough))
-    best = _best(measured, limit)
-    univariate = len(free) == 1 and set(symbols(exact)) == set(free)
-    if univariate and measured[best].worst > limit and score.bad_near_zero(best, where, limit):
-        consider(series(best, exact, free[0]))
-        best = _best(measured, limit)
-    return _form(best, measured, limit, effort.tried)
+    seeds = [seed for seed in seeds if _equal(seed, exact, free, known)]
+    for form in forms.candidates(exact, known, seeds, enough):
+        if enough():
+            break
+        consider([form])
+    if not _good(measured, limit):
+        for form in measured:
+            measured[form] = score.measure(form, where, limit, own, math.inf)
+        if len(free) == 1 and set(symbols(exact)) == set(free):
+            found = _with_series(exact, free[0], where, measured, limit, effort.cuts)
+            consider(found, math.inf)
+    return _form(_best(measured, limit), measured, limit, effort.tried)
+
+
+def _equal(seed: Expr, exact: Expr, free: Sequence[str], known: Sequence[tuple[str, Expr]]) -> bool:
+    """Whether a seed says the same at some common points: it may be written for a namesake."""
+    for turn in range(len(_COMMON_POINTS)):
+        point = {
+            name: _COMMON_POINTS[(turn + 2 * k) % len(_COMMON_POINTS)]
+            for k, name in enumerate(free)
+        }
+        try:
+            operands = {name: precise.evaluate(value, point) for name, value in known}
+            wanted = precise.evaluate(exact, point)
+            got = precise.quick(seed, {**point, **operands}, 200)
+        except precise.Undefined:
+            continue
+        if abs(got - wanted) > 1e-6 * abs(wanted):
+            return False
+    return True
+
+
+def _with_series(
+    exact: Expr,
+    arg: str,
+    where: Sequence[Points],
+    measured: Mapping[Expr, Score],
+    limit: float,
+    cuts: Sequence[float],
+) -> Iterator[Expr]:
+    """Forms with a truncated series where the others lose digits: around zero, or far out.
+
+    A generator over what has been measured in the meantime: the next is made from the best so far.
+    """
+    both = symmetry(exact, arg)
+    if score.bad_where(_best(measured, limit), where, limit, lambda x: np.abs(x) < 1):
+        yield from series(_best(measured, limit), exact, arg, both)
+    for side in (both,) if both else (Side(1), Side(-1)):
+        if _good(measured, limit):
+            return
+        if not score.bad_where(_best(measured, limit), where, limit, partial(_far_out, side)):
+            continue
+        before = dict(measured)
+        for cut in cuts:
+            masks = [side.holds(at.operands[arg], cut) for at in where]
+            inner = _best_there(before, where, [~mask for mask in masks], limit)
+            outer = _best_there(before, where, masks, limit)
+            yield from joined(inner, outer, exact, arg, side, cut)
+
+
+def _far_out(side: Side, column: Any) -> Any:
+    """Beyond 1, but not at the ends of the range: there is no series for what overflows."""
+    return side.holds(column, 1.0) & (np.abs(column) < score.COMMON[column.dtype.name])
+
+
+def _best_there(
+    forms: Iterable[Expr], where: Sequence[Points], masks: Sequence[Any], limit: float
+) -> Expr:
+    """The best of the forms, were there no other points than these."""
+    there = [score.restricted(at, mask) for at, mask in zip(where, masks, strict=True)]
+    return min(forms, key=lambda form: _badness(score.measure(form, there, limit)))
 
 
 def points_for(
@@ -160,13 +231,19 @@ def points_for(
     at = score.points(exact, free, dtype, effort.count, near, ties, literals)
     if not outputs:
         return at
-    for name, definition in outputs.given:
-        at = at.with_operand(name, _rounded(definition, at))
+    given = {name: _rounded(definition, at) for name, definition in outputs.given}
+    # Where the op itself has no value, nobody asks for its slope.
+    mask = ~np.isnan(_rounded(outputs.own[1], at))
+    for values in given.values():
+        mask &= ~np.isnan(values)
+    for name, values in given.items():
+        at = at.with_operand(name, values)
+    at = score.restricted(at, mask)
     return at.with_operand(outputs.own[0], outputs.form)
 
 
-def _rounded(definition: Expr, at: Points) -> object:
-    """The exact value of a given operand at every point, rounded to the dtype."""
+def _rounded(definition: Expr, at: Points) -> Any:
+    """The exact value of a given operand at every point, rounded to the dtype; nan for none."""
     values = []
     for row in range(len(at.exact)):
         point = {name: float(at.operands[name][row]) for name in at.free}
@@ -198,12 +275,20 @@ def _literals(expr: Expr) -> list[float]:
     return sorted({sign * value for value in found for sign in (1.0, -1.0) if math.isfinite(value)})
 
 
+def _good(measured: Mapping[Expr, Score], limit: float) -> list[Expr]:
+    return [form for form, result in measured.items() if result.worst <= limit]
+
+
 def _best(measured: Mapping[Expr, Score], limit: float) -> Expr:
-    good = [form for form, result in measured.items() if result.worst <= limit]
+    good = _good(measured, limit)
     if good:
         return min(good, key=lambda form: measured[form].cost)
-    # None is good everywhere: the one that is bad at the fewest points.
-    return min(measured, key=lambda form: (measured[form].beyond, measured[form].cost))
+    return min(measured, key=lambda form: _badness(measured[form]))
+
+
+def _badness(result: Score) -> tuple[float, ...]:
+    """Where no form is good everywhere: a number rather than nan, then bad at few points."""
+    return (result.nans, result.beyond, result.cost)
 
 
 def _form(best: Expr, measured: Mapping[Expr, Score], limit: float, tried: int) -> Form:
@@ -228,7 +313,12 @@ def _line(form: Expr, result: Score) -> str:
     notes = f", beyond at {result.beyond} points" if result.beyond else ""
     notes += ", overflows" if result.overflows else ""
     notes += ", nan at infinity" if result.lost else ""
-    return f"{formula.text(form)}    [{errors}{notes}; cost {result.cost:.1f}]"
+    return f"{_shortened(formula.text(form))}    [{errors}{notes}; cost {result.cost:.1f}]"
+
+
+def _shortened(text: str) -> str:
+    """A form that was not chosen is read for its idea."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
 def _shown(error: float) -> float:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from graphc.derive.recurrences import digamma_difference, trigamma_difference
+
 SEEDS: Mapping[str, tuple[str, ...]] = {
     # -- values
     "sigmoid": ("exp(minimum(x, 0)) / (1 + exp(-abs(x)))", "0.5 + 0.5 * tanh(0.5 * x)"),
@@ -24,6 +26,11 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     ),
     "gelu_tanh": ("x / (1 + exp(-1.5957691216057308 * x * (1 + 0.044715 * x * x)))",),
     "scaled_elu": ("where(x > 0, x, a * expm1(minimum(x, 0)))",),
+    # The angle less whole turns, exactly: for a large x, pi x is off by turns itself.
+    "sinc": (
+        "sin(pi * (where(x == 0, 1e-20, x) - 2 * rint(0.5 * where(x == 0, 1e-20, x))))"
+        " / (pi * where(x == 0, 1e-20, x))",
+    ),
     "absorb": (),
     # -- partials
     "d_sigmoid": ("y * (1 - y)", "y / (1 + exp(x))"),
@@ -49,6 +56,9 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         "where(b == 0, 0, b * a ** (b - 1))",
         "b * a ** (b - 1)",
         "where(b == 0, 0, b * y / a)",
+        # a ** (b - 1) may overflow where the product does not; and b - 1 is b, for a large one.
+        "where(b == 0, 0, where(logical_and(logical_or(b < 1, b > 16777216), a != 0),"
+        " b * y / where(a == 0, 1, a), b * a ** (b - 1)))",
     ),
     "d_power_d_b": (
         "y * log(a)",
@@ -69,13 +79,9 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     "d_logaddexp2_d_a": ("1 / (1 + exp2(b - a))", "exp2(a - y)"),
     "d_logaddexp2_d_b": ("1 / (1 + exp2(a - b))", "exp2(b - y)"),
     "d_clip_d_x": ("logical_and(lo < x, x < hi)", "logical_and(lo < y, y < hi)"),
+    "d_sinc": ("(cos(pi * (x - 2 * rint(0.5 * x))) - y) / where(x == 0, 1, x)",),
+    "d_hard_sigmoid": ("where(abs(x) < 3, 0.16666666666666666, 0)",),
     "d_elu": ("exp(minimum(x, 0))", "1 + minimum(y, 0)"),
-    # Beyond 16 by the asymptotic series, DLMF 7.12.1: the difference cancels there.
-    "d_erfcx": (
-        "where(x < 16, 2 * x * y - 1.1283791670955126, -0.5641895835477563 / x / x"
-        " * (1 - 1.5 / x / x * (1 - 2.5 / x / x * (1 - 3.5 / x / x * (1 - 4.5 / x / x"
-        " * (1 - 5.5 / x / x * (1 - 6.5 / x / x * (1 - 7.5 / x / x))))))))",
-    ),
     # 1 / density at the quantile, by erfcx: near an end what is left of the range has the digits.
     "d_erfinv": ("0.886226925452758 * erfcx(abs(y)) / (1 - abs(x))",),
     "d_erfcinv": (
@@ -84,10 +90,16 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     ),
     "d_ndtri": ("1.2533141373155003 * erfcx(abs(0.7071067811865476 * y)) / minimum(x, 1 - x)",),
     "d_log_ndtr": ("0.7978845608028654 / erfcx(-0.7071067811865476 * x)",),
+    "d_betaln_d_a": (digamma_difference("a", "b"),),
+    "d_betaln_d_b": (digamma_difference("b", "a"),),
+    "d_d_betaln_d_a_d_a": (trigamma_difference("a", "b"),),
+    "d_d_betaln_d_b_d_b": (trigamma_difference("b", "a"),),
     "d_gamma": ("y * digamma(x)",),
     "d_j0": ("-j1(x)",),
     "d_y0": ("-y1(x)",),
     "d_i0": ("i1(x)",),
+    # SciPy's iv is nan at the end of the range, where it has long been infinite.
+    "d_i1": ("0.5 * (i0(x) + iv(2, minimum(abs(x), 10000)))",),
     "d_i0e": ("i1e(x) - sign(x) * y",),
     "d_i1e": ("where(x == 0, 0.5, i0e(x) - y / x - sign(x) * y)",),
     "d_logit": ("1 / (x * (1 - x))",),
@@ -101,9 +113,11 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     ),
     "d_gelu_tanh": (
         "where(abs(x) > 24, x > 0,"
-        " (1 + x * (1.5957691216057308 + 0.2140644488178008 * x * x)"
-        " / (1 + exp(1.5957691216057308 * x * (1 + 0.044715 * x * x))))"
-        " / (1 + exp(-1.5957691216057308 * x * (1 + 0.044715 * x * x))))",
+        " (where(x > 0, 1, exp(-1.5957691216057308 * abs(x) * (1 + 0.044715 * x * x)))"
+        " + x * (1.5957691216057308 + 0.2140644488178008 * x * x)"
+        " / (1 + exp(-1.5957691216057308 * abs(x) * (1 + 0.044715 * x * x)))"
+        " * exp(-1.5957691216057308 * abs(x) * (1 + 0.044715 * x * x)))"
+        " / (1 + exp(-1.5957691216057308 * abs(x) * (1 + 0.044715 * x * x))))",
     ),
     "d_scaled_elu_d_x": ("where(x > 0, 1, a * exp(minimum(x, 0)))",),
     "d_scaled_elu_d_a": ("where(x > 0, 0, expm1(minimum(x, 0)))", "expm1(minimum(x, 0))"),
@@ -111,6 +125,8 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     # -- partials of partials
     "d_d_sigmoid": ("d * tanh(-0.5 * x)", "-d * tanh(0.5 * x)", "d * (1 - 2 * y)"),
     "d_d_softplus": ("d * (1 - d)", "d * exp(-y)", "d / (1 + exp(x))"),
+    "d_d_i0": ("0.5 * (i0(x) + iv(2, minimum(abs(x), 10000)))",),
+    "d_d_i1": ("0.25 * sign(x) * (3 * i1(abs(x)) + iv(3, minimum(abs(x), 10000)))",),
     "d_d_i0e": ("where(x == 0, 0, 2 * i0e(x) - i1e(x) / x - 2 * sign(x) * i1e(x))",),
     "d_d_i1e": (
         "where(x == 0, 0, i1e(x) * (2 + 2 / x / x) - i0e(x) / x"
@@ -122,8 +138,8 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         " * (2 - x * (1.5957691216057308 + 0.2140644488178008 * x * x)"
         " * tanh(0.5 * (1.5957691216057308 * x * (1 + 0.044715 * x * x))))"
         " + 0.4281288976356016 * x * x)"
-        " / (1 + exp(1.5957691216057308 * x * (1 + 0.044715 * x * x)))"
-        " / (1 + exp(-1.5957691216057308 * x * (1 + 0.044715 * x * x))))",
+        " * exp(-1.5957691216057308 * abs(x) * (1 + 0.044715 * x * x))"
+        " / square(1 + exp(-1.5957691216057308 * abs(x) * (1 + 0.044715 * x * x))))",
     ),
     "d_d_log_ndtr": ("-d * (x + d)",),
     "d_d_logit": ("d * d * (2 * x - 1)",),

@@ -15,11 +15,9 @@ from typing import Any
 import sympy as sp
 
 from codegen.expr import Apply, Expr, Extent, Number, Symbol
+from graphc.derive.named import named
 from graphc.derive.sympy_special import BESSEL, SPECIAL, Cbrt, Erfc
 from graphc.errors import GraphTypeError, GraphValueError, located
-
-# Above this a float literal is not searched for a name such as sqrt(2/3).
-_SMALL = 12
 
 
 @lru_cache(maxsize=4096)
@@ -157,22 +155,21 @@ def number(value: bool | int | float) -> sp.Expr:
 
 
 def _named(value: float) -> sp.Expr | None:
-    """sqrt(p/q), (p/q) pi, log(p) or 1/log(p) for small p and q, where it rounds to `value`."""
-    sign, size = (-1, -value) if value < 0 else (1, value)
-    for q in range(1, _SMALL + 1):
-        for exact, scale in ((sp.sqrt, size * size), (_times_pi, size / 3.141592653589793)):
-            p = round(scale * q)
-            if 0 < p <= 180 and float(exact(sp.Rational(p, q))) == size:
-                return sign * exact(sp.Rational(p, q))
-    for p in (2, 10):
-        for exact_log in (sp.log(p), 1 / sp.log(p)):
-            if float(exact_log) == size:
-                return sign * exact_log
-    return None
-
-
-def _times_pi(ratio: sp.Rational) -> sp.Expr:
-    return sp.pi * ratio
+    """The number that the double stands for: sqrt(p/q), (p/q) pi, 2/sqrt(pi), log(p), 1/log(p)."""
+    name = named(value)
+    if name is None:
+        return None
+    ratio = sp.Rational(name.p, name.q)
+    size: sp.Expr = {
+        "sqrt": sp.sqrt(ratio),
+        "pi": sp.pi * ratio,
+        "over_pi": ratio / sp.pi,
+        "sqrt_pi": sp.sqrt(sp.pi * ratio),
+        "sqrt_over_pi": sp.sqrt(ratio / sp.pi),
+        "log": sp.log(ratio),
+        "over_log": 1 / sp.log(ratio),
+    }[name.kind]
+    return name.sign * size
 
 
 # -- back ------------------------------------------------------------------------------------------

@@ -90,16 +90,7 @@ def i0(x: Any) -> Node:
 
 @implements(np.sinc)
 def sinc(x: Any) -> Node:
-    """sin(pi x) / (pi x), 1 at 0; the quotient is taken away from 0, so that 0 leaks no NaN."""
-    node = lift(x)
-    node = node if node.type.floating else nodes.cast(node, "f64")
-    dtype = node.type.dtype
-    angle = nodes.multiply(node, nodes.constant(np.pi, dtype))
-    zero = nodes.elementwise("equal", node, nodes.constant(0, dtype))
-    one = nodes.constant(1, dtype)
-    safe = nodes.elementwise("where", zero, one, angle)
-    quotient = nodes.elementwise("divide", nodes.elementwise("sin", safe), safe)
-    return nodes.elementwise("where", zero, one, quotient)
+    return nodes.elementwise("sinc", lift(x))
 
 
 @implements(np.select)

@@ -101,6 +101,8 @@ TABLE: Mapping[str, Elementwise] = _index(
         _op("arcsinh", "x", "arcsinh(x)", "The inverse hyperbolic sine.", "float"),
         _op("arccosh", "x", "arccosh(x)", "The inverse hyperbolic cosine; nan below 1.", "float"),
         _op("arctanh", "x", "arctanh(x)", "The inverse hyperbolic tangent.", "float"),
+        _op("sinc", "x", "sin(pi * where(x == 0, 1e-20, x)) / (pi * where(x == 0, 1e-20, x))",
+            "sin(pi x) / (pi x); 1 at 0.", "float"),
         _op("deg2rad", "x", "x * (pi / 180)", "Degrees to radians.", "float"),
         _op("rad2deg", "x", "x * (180 / pi)", "Radians to degrees.", "float"),
         # -- special functions and activations

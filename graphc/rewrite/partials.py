@@ -52,5 +52,8 @@ def _reduced(op: Elementwise) -> tuple[Elementwise | None, tuple[int, ...]] | No
     if op.condition or len(used) == len(op.args):
         return None
     args = tuple(op.args[k] for k in used)
-    left = Elementwise(op.name, args, op.formula, "", op.result, op.differentiable, doc=op.doc)
+    # Its formula is a chosen form; that it is its own definition says that no other is looked for.
+    left = Elementwise(
+        op.name, args, op.formula, op.formula, op.result, op.differentiable, doc=op.doc
+    )
     return left, used

@@ -132,11 +132,14 @@ def test_a_table_op_is_known_by_name():
 def test_the_description_is_for_people():
     assert str(derivation(TABLE["absolute"])).splitlines() == [
         "absolute(x) = abs(x)",
-        "  d/dx = sign(x)",
-        "    computed as sign(x)    [f64 0, f32 0 units; the cheapest of all, and within 8 units]",
-        "  at x == 0: 0",
+        "d/dx = sign(x)",
+        "  computed as sign(x)",
+        "      error f64 0, f32 0 units: the cheapest of all, and within 8 units",
+        "at x == 0: 0",
     ]
-    assert "where y is the value of softplus" in str(derivation(TABLE["softplus"]))
+    softplus = str(derivation(TABLE["softplus"]))
+    assert "computed as -expm1(-y), y being softplus" in softplus
+    assert "not 1 - exp(-y)    [f64 inf" in softplus
 
 
 # -- the measure itself ----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import scipy.special
 
 import graphc
 from graphc import nodes
-from graphc.derive import accuracy, precise
+from graphc.derive import peers, precise
 from graphc.derive.data import free_args
 from graphc.formula import parse
 from graphc.freeze import freeze
@@ -165,7 +165,7 @@ def test_integers_become_doubles_and_bools_are_refused(op):
 def theirs():
     found = []
     for op in SMOOTH:
-        function = accuracy.their_function(op.name)
+        function = peers.autograd_function(op.name)
         # Where the function is the identity or a kink, what autograd says differs by choice.
         if function is not None and op.name not in ("clip",):
             found.append(op)
@@ -183,7 +183,7 @@ def test_gradients_are_hips_autograds(op):
         warnings.simplefilter("ignore")
         for k, gradient in enumerate(grads):
             try:
-                wanted = elementwise_grad(accuracy.their_function(op.name), k)(*x)
+                wanted = elementwise_grad(peers.autograd_function(op.name), k)(*x)
             except NotImplementedError:
                 continue
             np.testing.assert_allclose(gradient, wanted, rtol=1e-12)
