@@ -32,6 +32,8 @@ BY_HAND: Mapping[str, str] = {
     "prod": "multiplies as many factors as there are elements, the others without a division",
     "cumsum": "sums over a range whose end moves: the same sum from the other end",
     "cumprod": "multiplies over a range whose end moves, without a division",
+    "cummax": "picks elements: which, the values so far say; equal ones share the cotangent evenly",
+    "cummin": "picks elements: which, the values so far say; equal ones share the cotangent evenly",
     "reshape": "moves elements, each to the place of the same number",
     "transpose": "moves elements, axes and all",
     "broadcast": "repeats elements: their cotangents add up",

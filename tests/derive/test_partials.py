@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from codegen.expr import symbols
+from codegen.expr import Apply, symbols
 from graphc.derive import precise
 from graphc.derive.data import free_args
 from graphc.derive.lookup import derivation
@@ -30,10 +30,21 @@ def second_order():
     ]
 
 
-def points(op, count=60):
+def functions(expr):
+    if not isinstance(expr, Apply):
+        return set()
+    return {expr.function}.union(*(functions(arg) for arg in expr.args))
+
+
+# At many digits these take long; fewer points will do.
+SLOW = {"gamma", "gammaln", "digamma", "zeta", "betaln", "y0", "y1", "yv"}
+
+
+def points(op):
     """Values of the free operands where the definition is smooth, of common and of odd sizes."""
     rng = np.random.default_rng(len(op.args))
     definition = parse(op.definition or op.formula, op.args)
+    count = 15 if functions(definition) & SLOW else 40
     found = []
     for turn in range(20 * count):
         size = (1.0, 3.0, 30.0, 1e-3, 1e4)[turn % 5]
@@ -59,24 +70,12 @@ def values(op, point):
     return operands
 
 
-# Differences that cancel, by a known factor; docs/accuracy.md lists what they lose.
-CANCELLING = {}
-_OLD = {
-    "erfcx": 1e3,
-    "betaln": 1e4,
-    "i0e": 1e6,
-    "i1e": 1e6,
-    "d_i0e": 1e12,
-    "d_i1e": 1e12,
-    "d_erfcx": 1e13,
-    "d_betaln_d_a": 1e6,
-    "d_betaln_d_b": 1e6,
-    "d_log_ndtr": 1e8,
-    "d_gelu_tanh": 1e12,
-}
+# What no form computes to the last digits, by a known factor: between 1 and 4, the second
+# derivative of i1e is a difference of differences of the library's own functions.
+LOSING = {"d_i1e": 20}
 
 
-def close(got, wanted, excuse, factor=1.0):
+def close(got, wanted, excuse, factor):
     if abs(wanted) < 1e-300:
         return abs(got) < 1e-300
     return abs(got - float(wanted)) <= 24 * EPS * factor * (abs(float(wanted)) + excuse)
@@ -105,7 +104,7 @@ def test_partials_agree_with_numerical_differentiation(op):
             excuse = sum(
                 abs(float(precise.slope(exact, point, name)) * point[name]) for name in point
             )
-            factor = CANCELLING.get(op.name, 1.0)
+            factor = LOSING.get(op.name, 1)
             assert close(got, wanted, excuse, factor), (
                 arg,
                 partial.formula,
