@@ -26,11 +26,6 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     ),
     "gelu_tanh": ("x / (1 + exp(-1.5957691216057308 * x * (1 + 0.044715 * x * x)))",),
     "scaled_elu": ("where(x > 0, x, a * expm1(minimum(x, 0)))",),
-    # The angle less whole turns, exactly: for a large x, pi x is off by turns itself.
-    "sinc": (
-        "sin(pi * (where(x == 0, 1e-20, x) - 2 * rint(0.5 * where(x == 0, 1e-20, x))))"
-        " / (pi * where(x == 0, 1e-20, x))",
-    ),
     "absorb": (),
     # -- partials
     "d_sigmoid": ("y * (1 - y)", "y / (1 + exp(x))"),
@@ -79,6 +74,7 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     "d_logaddexp2_d_a": ("1 / (1 + exp2(b - a))", "exp2(a - y)"),
     "d_logaddexp2_d_b": ("1 / (1 + exp2(a - b))", "exp2(b - y)"),
     "d_clip_d_x": ("logical_and(lo < x, x < hi)", "logical_and(lo < y, y < hi)"),
+    # The angle less whole turns, exactly: for a large x, pi x is off by turns itself.
     "d_sinc": ("(cos(pi * (x - 2 * rint(0.5 * x))) - y) / where(x == 0, 1, x)",),
     "d_hard_sigmoid": ("where(abs(x) < 3, 0.16666666666666666, 0)",),
     "d_elu": ("exp(minimum(x, 0))", "1 + minimum(y, 0)"),
