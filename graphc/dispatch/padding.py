@@ -15,7 +15,7 @@ from graphc.dispatch.registry import implements
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, lift, lift_beside
-from graphc.types import Size
+from graphc.types import Size, size_max, size_min
 
 # How many elements a mode reads at an end, beyond as many as it pads: `reflect` skips the edge.
 _MIRRORS = {"reflect": 1, "symmetric": 0, "wrap": 0}
@@ -154,7 +154,7 @@ def _mirrored(x: Node, axis: int, before: Size, after: Size, mode: str) -> Node:
     """The elements at the ends again, mirrored or wrapped.
 
     Where the widths are known to reach no further than the array these are slices; a named size is
-    taken to reach as far, which is checked at the call with all slices.
+    taken to reach as far, and a call with fewer elements is an error.
     """
     size = x.type.shape[axis]
     skip = _MIRRORS[mode]
@@ -164,10 +164,35 @@ def _mirrored(x: Node, axis: int, before: Size, after: Size, mode: str) -> Node:
             raise GraphValueError(located(f"np.pad: mode={mode!r} takes widths that are ints"))
         positions: Any = np.pad(np.arange(size), widths, mode=mode)  # type: ignore[call-overload]
         return _taken(x, axis, positions)
-    first, last = part(x, axis, skip, before), part(x, axis, size - skip - after, after)
     if mode == "wrap":
-        return _around(x, axis, part(x, axis, size - before, before), part(x, axis, 0, after))
+        first, last = _end(x, axis, 0, before), _beginning(x, axis, 0, after)
+        return _around(x, axis, first, last)
+    first, last = _beginning(x, axis, skip, before), _end(x, axis, skip, after)
     return _around(x, axis, flipped(first, axis), flipped(last, axis))
+
+
+def _beginning(x: Node, axis: int, skip: int, width: Size) -> Node:
+    """`width` elements from `skip` on; where the size has a name, a call with fewer is an error."""
+    size = x.type.shape[axis]
+    if isinstance(size, int):
+        return part(x, axis, skip, width)
+    there = size_min(width, size_max(0, size - skip))
+    return _exactly(part(x, axis, size_min(skip, size), there), axis, width)
+
+
+def _end(x: Node, axis: int, skip: int, width: Size) -> Node:
+    """The `width` elements before the last `skip` ones."""
+    size = x.type.shape[axis]
+    if isinstance(size, int):
+        return part(x, axis, size - skip - width, width)
+    there = size_min(width, size_max(0, size - skip))
+    return _exactly(part(x, axis, size_max(0, size - skip - width), there), axis, width)
+
+
+def _exactly(x: Node, axis: int, width: Size) -> Node:
+    """x, whose size along an axis is `width`, as the entry of a call checks."""
+    shape = x.type.shape
+    return nodes.reshape(x, (*shape[:axis], width, *shape[axis + 1 :]))
 
 
 def _taken(x: Node, axis: int, positions: Any) -> Node:

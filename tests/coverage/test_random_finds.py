@@ -9,6 +9,25 @@ RNG = np.random.default_rng(31)
 X = RNG.normal(size=(3, 4))
 
 
+@pytest.mark.parametrize("mode", ["reflect", "symmetric", "wrap"])
+def test_padding_that_reaches_beyond_a_named_size_is_an_error(mode):
+    """What a slice reaches beyond the end would be missing without a word."""
+    compiled = graphc.compile(
+        graphc.trace(lambda x: np.pad(x, ((2, 1), (0, 0)), mode), "f64[n, 3]")
+    )
+    enough = 3 if mode == "reflect" else 2
+    for n in range(enough):
+        with pytest.raises(graphc.GraphValueError, match="differ"):
+            compiled(np.ones((n, 3)))
+    for n in range(enough, 6):
+        x = RNG.normal(size=(n, 3))
+        np.testing.assert_array_equal(compiled(x), np.pad(x, ((2, 1), (0, 0)), mode))
+        assert graphc.check_grads(
+            graphc.trace(lambda x: np.sum(np.pad(x, 2, mode) ** 3), "f64[n, 3]"),
+            np.ones((5, 3)) * x[0],
+        ).ok
+
+
 def second_of(function):
     """A scalar made of the function's gradient."""
     gradient = graphc.grad(graphc.trace(lambda x: np.sum(function(x)), X))
