@@ -16,7 +16,7 @@ from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, lift, lift_all
 from graphc.ops.kinds import Contraction, Einstein
-from graphc.types import Size, array_type, promote, same_size, size_max
+from graphc.types import Size, array_type, promote, same_size, size_max, size_min
 
 CORRELATE = Contraction("correlate")
 
@@ -142,17 +142,24 @@ def _slope(x: Node, axis: int, spacing: Any, edge_order: int, what: str) -> Node
     both = nodes.add(before, after)
     left = nodes.multiply(part(slopes, axis, 0, inner), nodes.elementwise("divide", after, both))
     right = nodes.multiply(part(slopes, axis, 1, inner), nodes.elementwise("divide", before, both))
-    first, last = part(slopes, axis, 0, 1), part(slopes, axis, size - 2, 1)
+    # Of a named size there may be too few elements at a call, which the reshape has checked there.
+    some = 1 if isinstance(size, int) else size_min(1, size_max(0, size - edge_order))
+    shape = slopes.type.shape
+    first = nodes.reshape(part(slopes, axis, 0, some), (*shape[:axis], 1, *shape[axis + 1 :]))
+    last = part(slopes, axis, size - 2, 1)
     if edge_order == 2:
-        first = _parabola(slopes, steps, axis, 0, 1)
-        last = _parabola(slopes, steps, axis, size - 2, size - 3)
+        first = _parabola(first, slopes, steps, axis, 0, 1)
+        last = _parabola(last, slopes, steps, axis, size - 2, size - 3)
     whole = nodes.concatenate([first, nodes.add(left, right), last], axis)
     return nodes.cast(whole, x.type.dtype)
 
 
-def _parabola(slopes: Node, steps: Node, axis: int, near: Size, far: Size) -> Node:
-    """The slope at an end of the parabola through the three points there."""
-    slope, other = part(slopes, axis, near, 1), part(slopes, axis, far, 1)
+def _parabola(slope: Node, slopes: Node, steps: Node, axis: int, near: Size, far: Size) -> Node:
+    """The slope at an end of the parabola through the three points there.
+
+    slope: that of the last two of them, `slopes` at `near`.
+    """
+    other = part(slopes, axis, far, 1)
     own, next_ = part(steps, axis, near, 1), part(steps, axis, far, 1)
     bend = nodes.elementwise("divide", own, nodes.add(own, next_))
     change = nodes.elementwise("subtract", slope, other)

@@ -28,6 +28,20 @@ def test_padding_that_reaches_beyond_a_named_size_is_an_error(mode):
         ).ok
 
 
+@pytest.mark.parametrize("edge_order", [1, 2])
+def test_a_gradient_of_too_few_elements_is_an_error(edge_order):
+    graph = graphc.trace(lambda x: np.gradient(x, axis=0, edge_order=edge_order), "f64[n, 2]")
+    compiled = graphc.compile(graph)
+    for n in range(5):
+        x = RNG.normal(size=(n, 2))
+        if n <= edge_order:
+            with pytest.raises(graphc.GraphValueError, match="differ"):
+                compiled(x)
+            continue
+        wanted = np.gradient(x, axis=0, edge_order=edge_order)
+        np.testing.assert_allclose(compiled(x), wanted, rtol=1e-13)
+
+
 def second_of(function):
     """A scalar made of the function's gradient."""
     gradient = graphc.grad(graphc.trace(lambda x: np.sum(function(x)), X))
