@@ -63,7 +63,7 @@ CHAINS = {
     "scalars": (
         lambda a, b: (np.linalg.outer(a, b) @ np.linalg.vecdot(a[:, None], b[:, None])).sum(),
         ["f64[30]", "f64[30]"],
-        "a.sum() * np.dot(b, np.vecdot(a[:, None], b[:, None]))",
+        "a.sum() * np.dot(b, ",
     ),
     "stack": (
         lambda x, P, Q: (x @ P) @ (x @ Q).swapaxes(1, 2),
