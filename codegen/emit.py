@@ -42,7 +42,7 @@ from codegen.plan.workspace import Workspace
 from codegen.printers import ATOM, UNARY, Printer, dtype_text
 from codegen.source import Assign, Blank, Comment, Do, Source
 from codegen.tiled import write_tiles
-from codegen.types import Size, product, size_text
+from codegen.types import Shape, Size, product, size_text
 
 _AUGMENTED = frozenset({"+", "-", "*", "/", "//", "%"})
 _COMMUTATIVE = frozenset({"add", "multiply"})
@@ -82,6 +82,8 @@ class Emitter:
         self.loops = loops
         # Loops that do not stand in one another share their variables.
         self._counters: dict[str, str] = {}
+        # What the last loop over images left in the buffer for columns: shapes and dtype.
+        self.columns: tuple[Shape, Shape, str] | None = None
         self.sources: list[Source] = []
         # Where the statements of each step begin among them.
         self.starts: list[int] = []
@@ -126,7 +128,7 @@ class Emitter:
             names = names[fits:]
 
     def counter(self, name: str) -> str:
-        """The variable of a loop that is called so."""
+        """The variable of loops that is called so."""
         if name not in self._counters:
             self._counters[name] = self.plan.scope.fresh(name)
         return self._counters[name]

@@ -168,16 +168,20 @@ def _each_image(
 
 
 def _columns(emitter: Emitter, step: Sweep | Push) -> tuple[str, str, list[Source]]:
-    """The buffer for the columns of one image, the same as a matrix, and what makes them."""
-    printer, fresh = emitter.printer, emitter.plan.scope.fresh
-    columns = flat = fresh("columns")
+    """The buffer for the columns of one image, the same as a matrix, and what makes them: nothing
+    where the loop before left a buffer of this shape."""
+    printer = emitter.printer
+    columns = flat = emitter.counter("columns")
     dtype = "" if step.out.dtype == "f64" else f", {dtype_text(step.out.dtype)}"
     buffer = f"np.empty({shape_text(printer, step.columns)}{dtype})"
     made: list[Source] = [Assign(columns, buffer, tag=step.tag)]
     if step.flat != step.columns:
-        flat = fresh(f"{columns}_flat")
+        flat = emitter.counter("columns_flat")
         text = f"{columns}.reshape({', '.join(map(printer.size, step.flat))})"
         made.append(Assign(flat, text, tag=step.tag))
+    kind = (step.columns, step.flat, step.out.dtype)
+    if emitter.plan.threads == 1:
+        made, emitter.columns = ([] if emitter.columns == kind else made), kind
     return columns, flat, made
 
 

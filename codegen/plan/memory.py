@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from codegen.plan.buffers import FOREVER, Buffers
-from codegen.plan.steps import Look, Sheet, Step, Value, outs_of, values_of
+from codegen.plan.steps import Look, Push, Sheet, Step, Sweep, Value, outs_of, values_of
 from codegen.plan.tiles import Region
 from codegen.plan.uses import Uses
-from codegen.types import Size, substitute
+from codegen.types import Shape, Size, substitute
 
 _BYTES = {"f64": 8, "f32": 4, "i64": 8, "i32": 4, "bool": 1}
 # The size that an estimate assumes for a named size of which nothing is known.
@@ -102,6 +102,8 @@ def _storages(
             starts.update(dict.fromkeys(regions[step].steps, at))
     for place, step in enumerate(sheet.steps):
         at = starts.get(step, place)
+        if isinstance(step, Sweep | Push):
+            passing[at] += _size(step.columns, step.out.dtype, sizes)
         for out in outs_of(step):
             index = out.index
             root = _root(out, places)
@@ -174,8 +176,12 @@ def _drop(plan: Memory, storages: list[_Storage], passing: list[int]) -> None:
 
 
 def _bytes(value: Value, sizes: Mapping[str, Size]) -> int:
-    total = _BYTES.get(value.dtype, 8)
-    for size in value.shape:
+    return _size(value.shape, value.dtype, sizes)
+
+
+def _size(shape: Shape, dtype: str, sizes: Mapping[str, Size]) -> int:
+    total = _BYTES.get(dtype, 8)
+    for size in shape:
         known = size
         if not isinstance(size, int):
             known = substitute(size, {name: sizes.get(name, _ASSUMED) for name in size.names})
