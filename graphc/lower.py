@@ -278,18 +278,10 @@ class Body:
 
     def _write_places(self, node: Node) -> None:
         places, _ = self._places(node)
-        # What goes to one region is added up before it is written there.
-        parts: dict[Slice, Var] = {}
-        for x in places:
-            region, part = _place(x).region, self.var(x.inputs[0])
-            if region in parts:
-                total = Var("", part.type)
-                both = Apply("add", (argument(0), argument(1)))
-                self._add(Map(total, both, (parts[region], part)), node)
-                part = total
-            parts[region] = part
+        regions = tuple(_place(x).region for x in places)
+        parts = tuple(self.var(x.inputs[0]) for x in places)
         out = self.vars[node] = self._out(node)
-        self._add(Write(out, 0, tuple(parts), tuple(parts.values()), add=True), node)
+        self._add(Write(out, 0, regions, parts, add=True), node)
 
     # -- contractions and reductions -------------------------------------------------------------
 
