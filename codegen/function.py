@@ -24,6 +24,7 @@ from codegen.plan.fusion import inline_values, scalar_only
 from codegen.plan.memory import memory
 from codegen.plan.naming import name_values
 from codegen.plan.offsets import offsets
+from codegen.plan.ones import numbers
 from codegen.plan.schedule import schedule
 from codegen.plan.shared import share
 from codegen.plan.steps import Apply, Invoke, Sheet, scales
@@ -123,7 +124,7 @@ def plan_function(
     if share(sheet, read):
         read = uses(sheet, results)
     for _ in range(_ROUNDS):
-        if not strengthen(sheet, read) | simplify_sums(sheet, read):
+        if not strengthen(sheet, read) | simplify_sums(sheet, read) | numbers(sheet, read):
             break
         read = uses(sheet, results)
     if copy_transposed(sheet):

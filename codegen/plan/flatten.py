@@ -148,7 +148,7 @@ def _map(sheet: Sheet, known: Known, statement: Map, recipes: Recipes) -> None:
             value = bound = _new(sheet, out)
         else:
             value = sheet.value(instruction.dtype, shape)
-        value.py = not shape and _stays_python(instruction.function, operands, value.dtype)
+        value.py = not shape and stays_python(instruction.function, operands, value.dtype)
         function = FUNCTIONS[instruction.function]
         sheet.add(Apply(value, operands, sheet.note, sheet.tag, function))
         values.append(value)
@@ -163,7 +163,8 @@ def _operand(ref: Ref, args: list[Value], values: list[Value]) -> Operand:
     return ref
 
 
-def _stays_python(function: str, operands: tuple[Operand, ...], dtype: str) -> bool:
+def stays_python(function: str, operands: tuple[Operand, ...], dtype: str) -> bool:
+    """Whether the function of numbers gives a Python number rather than a NumPy scalar."""
     if function in ("erf", "erfc"):
         # NumPy has none: `math` computes it.
         return dtype == "f64"

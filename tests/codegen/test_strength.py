@@ -168,3 +168,14 @@ def test_named_values_stay():
     source = codegen.generate(program("p", function("f", v, b, tuple_of(total)))).source
     for name in ("inverse", "both", "squares", "total"):
         assert f"    {name} = " in source
+
+
+def test_arrays_of_one_element_are_numbers():
+    v = inputs(x="f64[n, m]")
+    b = Body()
+    peak = b.reduce(ArrayType("f64", (1, 1)), "max", *v.values(), (0, 1), keepdims=True)
+    shift = b.map("f64[1, 1]", expr("where", expr("isfinite", ZERO), ZERO, 0.0), peak)
+    out = b.map("f64[n, m]", expr("subtract", ZERO, ONE), *v.values(), shift, name="out")
+    lines = body_of(program("p", function("f", v, b, out)), n=4, m=3)
+    assert "keepdims" not in " ".join(lines)
+    assert lines[-2] == "out = x - (max_x if math.isfinite(max_x) else 0.0)"
