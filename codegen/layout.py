@@ -11,6 +11,7 @@ WIDTH = 88
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _CLOSE = frozenset(")]}")
+_BRACKET = re.compile(r"[][(){}]")
 # Loosest first: a long expression is broken at its loosest operators.
 _OPERATORS = (
     (" if ", " else "),
@@ -127,31 +128,52 @@ def _outer_brackets(text: str) -> list[tuple[int, int]]:
 
 def _loosest(text: str) -> tuple[str, ...] | None:
     """The loosest-binding operators that occur outside brackets."""
+    outside = _outside(text)
     for operators in _OPERATORS:
-        if len(_split(text, operators)) > 1:
+        if any(outside.find(operator, 1) > 0 for operator in operators):
             return operators
     return None
 
 
 def _split(text: str, separators: tuple[str, ...]) -> list[str]:
     """Cut outside brackets: after a comma, before an operator."""
+    outside = _outside(text)
+    cuts = sorted(cut for separator in separators for cut in _positions(outside, separator))
     parts: list[str] = []
-    depth = start = position = 0
-    blind = _blind(text)
-    while position < len(text):
-        char = blind[position]
-        if char in _OPEN:
-            depth += 1
-        elif char in _CLOSE:
-            depth -= 1
-        elif depth == 0 and char in " ,":
-            for separator in separators:
-                if blind.startswith(separator, position):
-                    cut = position + 1
-                    parts.append(text[start:cut].rstrip(" "))
-                    start = cut + (1 if char == "," else 0)
-                    position = start - 1
-                    break
-        position += 1
+    start = 0
+    for cut in cuts:
+        parts.append(text[start : cut + 1].rstrip(" "))
+        start = cut + (2 if text[cut] == "," else 1)
     parts.append(text[start:])
     return [part for part in parts if part]
+
+
+def _positions(text: str, part: str) -> list[int]:
+    """Where the part stands."""
+    found: list[int] = []
+    position = text.find(part)
+    while position >= 0:
+        found.append(position)
+        position = text.find(part, position + 1)
+    return found
+
+
+def _outside(text: str) -> str:
+    """The text, of the same length, with nothing in its brackets and strings."""
+    blind = _blind(text)
+    pieces: list[str] = []
+    depth = start = 0
+    for match in _BRACKET.finditer(blind):
+        position = match.start()
+        if blind[position] in _OPEN:
+            if depth == 0:
+                pieces.append(blind[start:position])
+                start = position
+            depth += 1
+        else:
+            depth -= 1
+            if depth == 0:
+                pieces.append("_" * (position + 1 - start))
+                start = position + 1
+    pieces.append(blind[start:] if depth == 0 else "_" * (len(blind) - start))
+    return "".join(pieces)

@@ -169,7 +169,7 @@ def log_softmax(x: Any, axis: Any = -1) -> Any:
 def logsumexp_node(x: Node, axes: tuple[int, ...], keepdims: bool = False) -> Node:
     """The node of `logsumexp`, over axes that are non-negative and sorted."""
     x = _floating(x)
-    largest = _largest(x, axes)
+    largest = nodes.reduction("max", x, axes, keepdims=True)
     # An infinite shift would make NaN of inf - inf; without one, exp and log give the infinity.
     finite = nodes.elementwise("isfinite", largest)
     zero = nodes.constant(0, x.type.dtype)
@@ -199,15 +199,8 @@ def log_softmax_node(x: Node, axes: tuple[int, ...]) -> Node:
 
 def _shifted(x: Node, axes: tuple[int, ...]) -> Node:
     """x less its largest element, which is a constant of the derivative: it cancels out."""
-    shift = nodes.elementwise("stop_gradient", _largest(x, axes))
-    return nodes.elementwise("subtract", x, shift)
-
-
-def _largest(x: Node, axes: tuple[int, ...]) -> Node:
-    """The largest elements over axes, as they broadcast against x: one number where all axes go,
-    which is cheaper than an array of one."""
-    whole = len(axes) == len(x.type.shape)
-    return nodes.reduction("max", x, axes, keepdims=not whole)
+    largest = nodes.reduction("max", x, axes, keepdims=True)
+    return nodes.elementwise("subtract", x, nodes.elementwise("stop_gradient", largest))
 
 
 def _floating(x: Node) -> Node:
