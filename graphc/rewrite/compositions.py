@@ -15,7 +15,8 @@ from math import log
 from codegen.program import Reshape
 from graphc import nodes
 from graphc.ir import Node
-from graphc.ops.kinds import Elementwise
+from graphc.ops.kinds import Axes, Elementwise
+from graphc.ops.reductions import REDUCTIONS
 from graphc.rewrite.patterns import (
     apply,
     below_selections,
@@ -39,7 +40,11 @@ from graphc.rewrite.patterns import (
     square_of,
     sum_of_squares,
 )
+from graphc.rewrite.signs import Sign, sign_of
 from graphc.rewrite.walk import Rule, fitted, table_name, uniform
+
+# Longer products are left as they are.
+_FACTORS = 256
 
 # -- logarithms ------------------------------------------------------------------------------------
 
@@ -139,15 +144,91 @@ def log_of_exp_quotient(node: Node) -> Node | None:
     return fitted(apply("subtract", x, denominator), node)
 
 
+def log_of_product(node: Node) -> Node | None:
+    """log(a * b / c) -> log(a) + log(b) - log(c), where a product would overflow or vanish.
+
+    Where one of the logarithms is known in a stable form, so that something is won: log(|a| |b|)
+    stays, being more accurate near 1. And where every factor has a logarithm if the product has:
+    none of them is negative by its definition (`sign_of`), or all but one are positive.
+    """
+    factors = _factors(node.inputs[0])
+    if len(factors) < 2:
+        return None
+    signs = sorted(sign_of(x) for x, _ in factors)
+    if signs[0] == Sign.UNKNOWN and signs[1] != Sign.POSITIVE:
+        return None
+    logs = [_stable_log(x, LOGARITHMS) for x, _ in factors]
+    if all(found is None for found in logs):
+        return None
+    total: Node | None = None
+    for (x, divides), found in zip(factors, logs, strict=True):
+        term = apply("log", x) if found is None else found
+        if total is None:
+            total = apply("negative", term) if divides else term
+        else:
+            total = apply("subtract" if divides else "add", total, term)
+    return None if total is None else fitted(total, node)
+
+
+def _factors(node: Node) -> list[tuple[Node, bool]]:
+    """(factor, whether it divides) of a product of products and quotients, from left to right;
+    none at all where there are too many, as of a value multiplied by itself again and again."""
+    found: list[tuple[Node, bool]] = []
+    stack = [(node, False)]
+    while stack:
+        x, divides = stack.pop()
+        product = operands_of(x, "multiply") if square_of(x) is None else None
+        parts = product or operands_of(x, "divide")
+        if parts is None:
+            found.append((x, divides))
+        else:
+            stack += [(parts[1], divides if product else not divides), (parts[0], divides)]
+        if len(stack) + len(found) > _FACTORS:
+            return []
+    return found
+
+
+def log_of_prod(node: Node) -> Node | None:
+    """log(prod(x, axes)) -> sum(log(x), axes), where x is never negative by its definition."""
+    source, selections = below_selections(node.inputs[0])
+    axes = source.params
+    if source.op != REDUCTIONS["prod"] or not isinstance(axes, Axes):
+        return None
+    x = source.inputs[0]
+    if sign_of(x) == Sign.UNKNOWN:
+        return None
+    return select(nodes.sum_(_log(x), axes.axes, axes.keepdims), selections)
+
+
+def log_of_square(node: Node) -> Node | None:
+    """log(x * x) -> 2 log|x|, which neither overflows nor vanishes."""
+    x = square_of(node.inputs[0])
+    if x is None:
+        return None
+    if sign_of(x) == Sign.UNKNOWN:
+        x = apply("absolute", x)
+    # No square nor product of squares below: a value squared again and again is no recursion here.
+    found = _stable_log(x, SIMPLE)
+    return nodes.multiply(
+        nodes.constant(2, x.type.dtype), apply("log", x) if found is None else found
+    )
+
+
 def _log(x: Node) -> Node:
     """log(x), stable where x is, or is taken from, what a rule knows."""
+    found = _stable_log(x, LOGARITHMS)
+    return apply("log", x) if found is None else found
+
+
+def _stable_log(x: Node, rules: tuple[Rule, ...]) -> Node | None:
+    """log(x), where x is, or is taken from, what a rule knows."""
     source, selections = below_selections(x)
     root = apply("log", source)
-    for rule in LOGARITHMS:
+    for rule in rules:
         found = rule(root)
         if found is not None:
             return select(found, selections)
-    return apply("log", x)
+    return None
 
 
 # -- exponentials ----------------------------------------------------------------------------------
@@ -312,8 +393,8 @@ def _reciprocal_of(node: Node) -> Node | None:
 
 # -- where they start ------------------------------------------------------------------------------
 
-# In the order in which they are tried: log1p last, since every other one says more.
-LOGARITHMS: tuple[Rule, ...] = (
+# In the order in which they are tried: of logarithms of sums log1p last, for the others say more.
+SIMPLE: tuple[Rule, ...] = (
     log_of_exp,
     softplus,
     log_sigmoid,
@@ -324,6 +405,7 @@ LOGARITHMS: tuple[Rule, ...] = (
     log_of_exp_quotient,
     log1p,
 )
+LOGARITHMS: tuple[Rule, ...] = (*SIMPLE, log_of_square, log_of_prod, log_of_product)
 
 ROOTS: Mapping[str, tuple[Rule, ...]] = {
     "log": LOGARITHMS,

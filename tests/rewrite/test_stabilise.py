@@ -73,6 +73,54 @@ SCALAR = {
             WIDE,
         )
     ],
+    "log_of_square": [
+        (lambda x: np.log(x * x), lambda x: 2 * mpmath.log(abs(x)), HUGE),
+        (lambda x: np.log(np.exp(x) ** 2), lambda x: 2 * x, WIDE),
+    ],
+    "log_of_prod": [
+        (
+            lambda x: np.log(np.prod(np.exp(np.stack([x, 2 * x])))),
+            lambda x: 3 * x,
+            WIDE,
+        ),
+        (
+            lambda x: np.log(np.prod(graphc.sigmoid(x * np.ones(900)))),
+            lambda x: -900 * mpmath.log1p(exp(-x)),
+            WIDE,
+        ),
+        (
+            lambda x: np.log(np.prod(np.square(x * np.ones(3)))),
+            lambda x: 6 * mpmath.log(abs(x)),
+            HUGE,
+        ),
+        (
+            lambda x: np.log(np.abs(x * np.ones((2, 3))).prod(axis=1, keepdims=True)[0, 0]),
+            lambda x: 3 * mpmath.log(abs(x)),
+            HUGE,
+        ),
+    ],
+    "log_of_product": [
+        (
+            lambda x: np.log(graphc.sigmoid(x) * graphc.sigmoid(2 * x) * graphc.sigmoid(3 * x)),
+            lambda x: -sum(mpmath.log1p(exp(-k * x)) for k in (1, 2, 3)),
+            WIDE,
+        ),
+        (
+            lambda x: np.log(0.25 * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)),
+            lambda x: mpmath.log(0.25) - mpmath.log(mpmath.sqrt(2 * mpmath.pi)) - x * x / 2,
+            WIDE,
+        ),
+        (
+            lambda x: np.log(np.square(x) / (np.exp(x) / 3)),
+            lambda x: 2 * mpmath.log(abs(x)) - x + mpmath.log(3),
+            [-1000.0, -40.0, -1.0, -1e-3, -1e-17, 1e-17, 1e-3, 0.5, 40.0, 1000.0],
+        ),
+        (
+            lambda x: np.log(np.exp(-x) * x),
+            lambda x: mpmath.log(x) - x,
+            [1e-17, 0.5, 3.0, 40.0, 1000.0],
+        ),
+    ],
     "log1p": [
         (lambda x: np.log(1 + x), mpmath.log1p, NEAR),
         (lambda x: np.log(x + 1.0), mpmath.log1p, NEAR),
@@ -177,6 +225,67 @@ def test_an_unknown_rule_is_an_error():
     graph = graphc.trace(lambda x: x + 1, "f64")
     with pytest.raises(GraphNameError, match="no rule 'softpls'; rules: complement_of_erf, "):
         stabilise(graph, rules=["softpls"])
+
+
+# -- products ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: np.log(x * y),  # two negative ones have a product, and no logarithms
+        lambda x, y: np.log(np.prod(x)) + y,
+        lambda x, y: np.log(np.prod(np.exp(x) - 2)) + y,
+        lambda x, y: np.log(np.exp(x) * y * np.sin(y)),
+        lambda x, y: np.log(np.square(x) * y),  # 0 * -1 is 0
+        lambda x, y: np.log(np.prod(np.stack([np.exp(x), y]), axis=0)),
+        lambda x, y: np.log(np.abs(x) * np.abs(y)),  # nothing is won by logarithms near 1
+    ],
+)
+def test_a_product_of_what_may_be_negative_is_left_alone(function):
+    assert rules_of(graphc.trace(function, "f64[3]", "f64[3]")) == []
+
+
+def test_a_product_with_one_factor_of_any_sign():
+    stable = stabilise(graphc.trace(lambda x, y: np.log(np.exp(x) * y), "f64[3]", "f64[3]"))
+    found = value_at(stable, x=np.array([800.0, 1.0, -800.0]), y=np.array([2.0, -1.0, 3.0]))
+    np.testing.assert_allclose(found, [800 + np.log(2), np.nan, np.log(3) - 800], rtol=1e-15)
+
+
+def test_a_likelihood_of_a_loop_is_a_sum():
+    def loss(x):
+        likelihood = 1.0
+        for k in range(40):
+            likelihood = likelihood * graphc.softmax(x[k])[k % 3]
+        return -np.log(likelihood)
+
+    x = 400.0 * np.random.default_rng(3).normal(size=(40, 3))
+    f = graphc.compile(graphc.trace(loss, x), cache=False)
+    value, gradient = f.value_and_grad(x)
+    g = graphc.compile(
+        graphc.trace(
+            lambda x: -graphc.log_softmax(x, axis=1)[np.arange(40), np.arange(40) % 3].sum(), x
+        ),
+        cache=False,
+    )
+    expected, slope = g.value_and_grad(x)
+    assert value == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_allclose(gradient, slope, atol=1e-13)
+
+
+def test_repeated_squares_are_neither_recursion_nor_explosion():
+    def powers(x):
+        for _ in range(600):
+            x = x * x * graphc.sigmoid(x)
+        return np.log(x)
+
+    def fibonacci(x, y):
+        for _ in range(200):
+            x, y = y, x * y
+        return np.log(np.exp(x) * y)
+
+    assert rules_of(graphc.trace(powers, "f64")) == ["log_of_product"]  # the outermost
+    assert "log_of_product" not in rules_of(graphc.trace(fibonacci, "f64", "f64"))
 
 
 # -- arrays ----------------------------------------------------------------------------------------
