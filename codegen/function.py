@@ -124,9 +124,13 @@ def plan_function(
     if share(sheet, read):
         read = uses(sheet, results)
     for _ in range(_ROUNDS):
-        if not strengthen(sheet, read) | simplify_sums(sheet, read) | numbers(sheet, read):
+        changed = strengthen(sheet, read) | simplify_sums(sheet, read)
+        if changed:
+            read = uses(sheet, results)
+        if numbers(sheet, read):
+            read, changed = uses(sheet, results), True
+        if not changed:
             break
-        read = uses(sheet, results)
     if copy_transposed(sheet):
         read = uses(sheet, results)
     if offsets(sheet, read, dict(options.sizes)):

@@ -1,0 +1,36 @@
+"""Reductions over all axes that keep them: arrays of one element, which the code has as numbers."""
+
+import numpy as np
+import pytest
+
+import graphc
+
+X = np.array([[0.3, -1.2], [0.7, 0.1], [-0.4, 1.1]])
+PROGRAMS = {
+    "factor of a sum": lambda x: (np.sin(x).max(keepdims=True) * x).sum(),
+    "factor of a sum, read twice": lambda x: (np.cos(x).max(keepdims=True) * np.cos(x)).sum(),
+    "product of two": lambda x: (x.sum(keepdims=True) * x.max(keepdims=True)).sum(),
+    "function of one": lambda x: np.sin(np.sin(x).max(keepdims=True)).sum(),
+    "one of one": lambda x: (x.max(keepdims=True) * x).max(keepdims=True).sum(),
+    "beside a vector": lambda x: (x.mean(keepdims=True) + x[:, 0]).sum(),
+    "returned": lambda x: x.max(keepdims=True) * 2,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values_and_gradients(name):
+    program = PROGRAMS[name]
+    f = graphc.compile(graphc.trace(program, "f64[3, 2]"))
+    np.testing.assert_allclose(f(X), program(X), rtol=1e-14)
+    assert np.shape(f(X)) == np.shape(program(X))
+    if np.shape(f(X)):
+        return
+    _, (found,) = f.value_and_grad(X)
+    _, saved = f.forward(X)
+    np.testing.assert_allclose(f.backward(saved)[0], found, rtol=1e-14)
+    step = 1e-6
+    for at in np.ndindex(X.shape):
+        shift = np.zeros_like(X)
+        shift[at] = step
+        slope = (program(X + shift) - program(X - shift)) / (2 * step)
+        np.testing.assert_allclose(found[at], slope, rtol=1e-7, atol=1e-8)
