@@ -15,7 +15,7 @@ from graphc import formula
 from graphc.inspect.shown import number
 from graphc.ir import Node
 from graphc.ops.elementwise import TABLE
-from graphc.ops.kinds import Elementwise
+from graphc.ops.kinds import Elementwise, Search, SearchParams
 from graphc.textual.spell import Speller, Spelt, plain_size
 
 WIDTH = 72
@@ -30,10 +30,10 @@ def notes(
     """The comment of every node's group; "" where code says it all."""
     names = {node: name for name, node in outputs}
     heads = _heads(order, names)
-    spelt: dict[Node, Spelt] = {}
+    spelt: dict[Node, Spelt] = dict(_found(order, names))
     formulas: dict[Node, str] = {}
     for node in order:
-        if not node.inputs:
+        if not node.inputs or node in spelt:
             continue
         text = _SPELLER.formula(node, [_operand(x, spelt) for x in node.inputs])
         formulas[node] = text.text
@@ -53,6 +53,20 @@ def notes(
         if name and formula and short and "..." not in formula:
             result[node] = f"{name} = {formula}"
     return result
+
+
+def _found(order: Sequence[Node], outputs: dict[Node, str]) -> dict[Node, Spelt]:
+    """The results of the one search by the names that they have in code, where none is a user's."""
+    results: dict[Node, str] = {}
+    calls: set[tuple[Node, ...]] = set()
+    for node in order:
+        if isinstance(node.op, Search) and isinstance(node.params, SearchParams):
+            results[node] = node.op.results[node.params.result]
+            calls.add(node.inputs)
+    taken = {node.name for node in order} | set(outputs.values())
+    if len(calls) != 1 or taken & set(results.values()):
+        return {}
+    return {node: Spelt(name) for node, name in results.items()}
 
 
 def _operand(node: Node, spelt: dict[Node, Spelt]) -> Spelt:

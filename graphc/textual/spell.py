@@ -84,6 +84,9 @@ class Speller:
             case Layout():
                 return self._layout(node, operands)
             case Gather():
+                subscript = None if self.exact else _gathered(node, operands[1:])
+                if subscript is not None:
+                    return Spelt(f"{_bracketed(operands[0], ATOM)}[{subscript}]")
                 index = self._indices(node.params, operands[1:])
                 unique = ", unique=True" if _indexing(node).unique else ""
                 return Spelt(f"gather({operands[0].text}, {index}{unique})")
@@ -124,6 +127,9 @@ class Speller:
             axes = _summed(node) if node.op is nodes.SUM else None
             if axes is not None:
                 return Spelt(f"sum({operands[0].text}{_axis_text(axes, node.inputs[0])})")
+            product = None if self.exact else _product(params, operands)
+            if product is not None:
+                return product
         parts = [f"'{write_contraction(params)}'", *(operand.text for operand in operands)]
         body = write_body(params)
         if body is not None:
@@ -269,6 +275,55 @@ def _is_matmul(node: Node) -> bool:
         return nodes.matmul(*node.inputs).params == node.params
     except GraphError:
         return False
+
+
+def _product(params: Einstein, operands: Sequence[Spelt]) -> Spelt | None:
+    """The sum of products as `a @ b`, with the last axes of either swapped where that makes it one.
+
+    Only people read this: a transposed operand is no node of its own.
+    """
+    if len(params.operands) != 2:
+        return None
+    axes = [[affine.index for affine in part] for part in (*params.operands, params.out)]
+    if any(None in names or len(set(names)) < len(names) for names in axes):
+        return None
+    out = axes[2]
+    for swaps in ((False, False), (False, True), (True, False), (True, True)):
+        factors = [
+            _swapped(names) if swap else names for names, swap in zip(axes[:2], swaps, strict=True)
+        ]
+        if _multiplied(*factors) == out:
+            texts = [
+                Spelt(_bracketed(x, ATOM) + (".T" if len(names) == 2 else ".swapaxes(-2, -1)"))
+                if swap
+                else x
+                for x, names, swap in zip(operands, axes[:2], swaps, strict=True)
+            ]
+            return _infix("@", PRODUCT, texts)
+    return None
+
+
+def _multiplied(a: list[str | None], b: list[str | None]) -> list[str | None] | None:
+    """The axes of `a @ b`, of arrays with these axes; None where the two do not fit."""
+    if not a or not b or a[-1] != b[-2:][0]:
+        return None
+    stacks = sorted((a[:-2], b[:-2]), key=len)
+    if stacks[1][len(stacks[1]) - len(stacks[0]) :] != stacks[0]:
+        return None
+    return [*stacks[1], *a[-2:-1], *(b[-1:] if len(b) > 1 else [])]
+
+
+def _swapped(names: list[str | None]) -> list[str | None]:
+    return [*names[:-2], *reversed(names[-2:])]
+
+
+def _gathered(node: Node, indices: Sequence[Spelt]) -> str | None:
+    """The subscript `:, i`; None where arrays are apart: NumPy would move their axes."""
+    axes = _indexing(node).axes
+    taken = [axis for axis, selects in enumerate(axes) if selects]
+    if not taken or taken[-1] - taken[0] >= len(taken):
+        return None
+    return ", ".join([*[":"] * taken[0], *(index.text for index in indices)])
 
 
 def _summed(node: Node) -> tuple[int, ...] | None:
