@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         local_response_norm,
         max_pool,
     )
+    from graphc.rewrite.stabilise import StabilityWarning
     from graphc.scopes import name_scope
     from graphc.special import (
         beta,
@@ -142,6 +143,7 @@ _HOMES = {
     "GraphSyntaxError": "graphc.errors",
     "GraphTypeError": "graphc.errors",
     "GraphValueError": "graphc.errors",
+    "StabilityWarning": "graphc.rewrite.stabilise",
     "Value": "graphc.values",
     "arange": "graphc.nn",
     "at": "graphc.nn",
@@ -262,6 +264,7 @@ __all__ = [
     "GraphSyntaxError",
     "GraphTypeError",
     "GraphValueError",
+    "StabilityWarning",
     "Value",
     "arange",
     "at",

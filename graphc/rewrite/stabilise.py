@@ -5,12 +5,14 @@ meant. The rules stand in `graphc.rewrite.compositions`, each a named function. 
 composition that is used elsewhere too, or is an output, stays beside it.
 
     RULES              the rules by name
+    NOTED              what is noted and left as it is, by name
     stabilise          the rewritten graph
     stabilise_log      what was rewritten, where
 """
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
@@ -22,6 +24,7 @@ from graphc.rewrite.compositions import ROOTS
 from graphc.rewrite.cse import merging
 from graphc.rewrite.distances import nearest_centre
 from graphc.rewrite.products import Lone, product_order
+from graphc.rewrite.variances import variance_of_squares
 from graphc.rewrite.walk import Rule, rebuild, table_name
 from graphc.types import FLOATING
 
@@ -52,6 +55,22 @@ RULES: Mapping[str, Rule | RuleOfLone] = {
     **{rule.__name__: rule for rules in OF_LONE.values() for rule in rules},
 }
 
+# What another form would serve better, whose results differ too much to be put in its place.
+NOTED: Mapping[str, tuple[Callable[[Node], bool], str]] = {
+    "variance_of_squares": (
+        variance_of_squares,
+        "mean(x**2) - mean(x)**2 keeps no digit of a variance that is small beside the mean's "
+        "square; use np.var(x)",
+    ),
+}
+# Which places were warned of, as the "default" filter wants to know.
+_warned: dict[str | tuple[str, type[Warning], int], int] = {}
+
+
+class StabilityWarning(UserWarning):
+    """A formula that loses its digits, computed as it is written; it says what to use instead."""
+
+
 # Marks a value that somebody asks for by name: no pattern looks through it.
 _BARRIER = Elementwise("barrier", ("x",), "x")
 
@@ -65,15 +84,24 @@ def stabilise(
     keep: names of values that are asked for in their own right (what is differentiated by): they
         stay, and no rule looks through them.
 
+    What is in NOTED is left as it is, with a StabilityWarning at the line that declared it.
+
     Raises GraphNameError for a rule that does not exist.
     """
-    return _stabilised(graph, rules, keep)[0]
+    stable, log = _stabilised(graph, rules, keep)
+    for rule, value, origin in log:
+        if rule in NOTED:
+            message = f"{value}: {NOTED[rule][1]}"
+            warnings.warn_explicit(
+                message, StabilityWarning, origin.file, origin.line, registry=_warned
+            )
+    return stable
 
 
 def stabilise_log(
     graph: Graph, rules: Collection[str] | None = None, keep: Collection[str] = ()
 ) -> list[Applied]:
-    """What `stabilise` does to the graph, in the order of declaration."""
+    """What `stabilise` does to the graph, in the order of declaration; then what it only notes."""
     return _stabilised(graph, rules, keep)[1]
 
 
@@ -135,7 +163,13 @@ def _stabilised(
     stable = rebuild(start, step, keep)
     if keep:
         stable = rebuild(stable, _unmarked, keep)
-    return (stable if found else graph), found
+    noted = [
+        Applied(name, node.name or node.op.name, node.origin)
+        for node in start.nodes
+        for name, (matches, _) in NOTED.items()
+        if (rules is None or name in rules) and node.type.dtype in FLOATING and matches(node)
+    ]
+    return (stable if found else graph), found + noted
 
 
 def _count(result: Node, uses: Counter[Node]) -> None:
@@ -161,10 +195,9 @@ def _chosen(rules: Collection[str] | None) -> Mapping[str, tuple[Rule, ...]]:
     if rules is None:
         return ROOTS
     for name in rules:
-        if name not in RULES:
-            raise GraphNameError(
-                located(f"stabilise: no rule {name!r}; rules: {', '.join(sorted(RULES))}")
-            )
+        if name not in RULES and name not in NOTED:
+            known = ", ".join(sorted([*RULES, *NOTED]))
+            raise GraphNameError(located(f"stabilise: no rule {name!r}; rules: {known}"))
     return {
         root: tuple(rule for rule in some if rule.__name__ in rules) for root, some in ROOTS.items()
     }
