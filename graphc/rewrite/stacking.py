@@ -189,6 +189,8 @@ def stack_sums(graph: Graph) -> Graph:
     Where copying operands into a stack moves less memory than adding up the products would. Sums
     of values along an axis, where those are stacked for a product anyway.
     """
+    if sum(isinstance(node.params, Einstein) for node in graph.nodes) < FEWEST:
+        return graph
     uses = users(graph.nodes)
     trees = sum_trees(graph, uses, FEWEST)
     if not trees:

@@ -52,6 +52,8 @@ def add_before_placing(graph: Graph) -> Graph:
 
     Values are kept but for the sign of a zero: the terms are added in the order they had.
     """
+    if not any(isinstance(node.params, Place) for node in graph.nodes):
+        return graph
     uses = users(graph.nodes)
     returned = {node for _, node in graph.outputs}
     chosen: dict[Node, dict[Node, list[Node]]] = {}
