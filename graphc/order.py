@@ -8,7 +8,7 @@ to be named; drawing and analysis want its algorithms. Nothing here recurses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import GraphValueError, located
@@ -36,15 +36,6 @@ def ancestors(targets: Iterable[Node]) -> set[Node]:
                 seen.add(operand)
                 stack.append(operand)
     return seen
-
-
-def dependents(nodes: Sequence[Node], sources: Iterable[Node]) -> set[Node]:
-    """The sources and everything among `nodes` (operands first) that is computed from them."""
-    found = set(sources)
-    for node in nodes:
-        if node not in found and not found.isdisjoint(node.inputs):
-            found.add(node)
-    return found
 
 
 def users(nodes: Iterable[Node]) -> dict[Node, list[Node]]:

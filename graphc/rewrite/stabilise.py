@@ -68,7 +68,11 @@ _warned: dict[str | tuple[str, type[Warning], int], int] = {}
 
 
 class StabilityWarning(UserWarning):
-    """A formula that loses its digits, computed as it is written; it says what to use instead."""
+    """A formula that loses its digits, computed as it is written; it says what to use instead.
+
+    Issued where a graph is compiled anew, not where its source comes from the cache: what has been
+    compiled is not read again.
+    """
 
 
 # Marks a value that somebody asks for by name: no pattern looks through it.
