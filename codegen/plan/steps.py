@@ -432,11 +432,14 @@ def scales(values: Sequence[Value], sizes: Mapping[str, Size]) -> list[int]:
     known: dict[Shape, int] = {(): SCALAR}
     result: list[int] = []
     for value in values:
-        shape = value.shape
-        scale = known.get(shape)
+        scale = known.get(value.shape)
         if scale is None:
-            count = substitute(product(shape), sizes)
-            small = isinstance(count, int) and count <= SMALL_ELEMENTS
-            scale = known[shape] = SMALL if small else LARGE
+            scale = known[value.shape] = LARGE if is_large(value, sizes) else SMALL
         result.append(scale)
     return result
+
+
+def is_large(value: Value, sizes: Mapping[str, Size]) -> bool:
+    """Whether an array is large, as far as its size is known."""
+    count = substitute(product(value.shape), sizes)
+    return not isinstance(count, int) or count > SMALL_ELEMENTS

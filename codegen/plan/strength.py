@@ -1,6 +1,7 @@
 """Cheaper spellings of neighbouring steps, where they lose neither accuracy nor a special value.
 
-d * (1 / b)      -> d / b          one rounding fewer
+d * (1 / b)      -> d / b          one rounding fewer; not where b is smaller than d: dividing
+                                   once by each of its elements is cheaper
 d * (-p)         -> -(d * p)
 a + (-q)         -> a - q          exact, also for zeros, infinities and NaN
 a - (-q)         -> a + q
@@ -21,7 +22,7 @@ import math
 from codegen.expr import FUNCTIONS, Number
 from codegen.infer import floating, weak
 from codegen.plan.shapes import broadcast
-from codegen.plan.steps import Apply, Look, Operand, Sheet, Step, Value
+from codegen.plan.steps import Apply, Look, Operand, Sheet, Step, Value, is_large
 from codegen.plan.uses import Uses
 from codegen.program import Broadcast
 
@@ -242,7 +243,11 @@ def _arithmetic(step: Apply, uses: Uses) -> bool:
     if name == "multiply":
         for this, other in ((a, b), (b, a)):
             inverse = _lone(other, uses, "divide", step.out)
-            if inverse is not None and _is_one(inverse.operands[0]):
+            if inverse is None or not _is_one(inverse.operands[0]):
+                continue
+            made = inverse.out
+            same = made.shape == step.out.shape or _is_size(inverse.operands[1])
+            if same or not is_large(step.out, {}):
                 _replace(step, "divide", (this, inverse.operands[1]))
                 return True
         return False
@@ -255,6 +260,14 @@ def _arithmetic(step: Apply, uses: Uses) -> bool:
         _replace(step, "subtract", (b, negated.operands[0]))
         return True
     return False
+
+
+def _is_size(operand: Operand) -> bool:
+    """Whether a number is computed of sizes alone: by such, one divides."""
+    if not isinstance(operand, Value):
+        return True
+    made = operand.step
+    return not operand.shape and isinstance(made, Apply) and all(map(_is_size, made.operands))
 
 
 def _is_one(operand: Operand) -> bool:

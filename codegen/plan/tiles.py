@@ -26,8 +26,10 @@ from codegen.types import Shape, Size, product, substitute
 _BYTES = {"f64": 8, "f32": 4, "i64": 8, "i32": 4, "bool": 1}
 # A tile of one array takes this part of the cache: a long chain has several alive at once.
 _SHARE = 4
-# Arrays below so many caches are worked on whole.
+# Arrays below so many caches are worked on whole; so are all arrays of a region together below so
+# many: the next cache holds them, and is fast enough.
 _LARGE_ENOUGH = 4
+_TOGETHER = 24
 # Fewer passes over memory are not worth a loop.
 _FEWEST = 3
 _DOTS = frozenset({"np.dot", "np.vdot"})
@@ -66,8 +68,8 @@ def tiles(sheet: Sheet, uses: Uses, inline: list[bool], options: Options) -> dic
             steps.extend(pending)
             break
         members = set(region.steps)
-        if sum(isinstance(step, Apply) for step in region.steps) + len(region.sums) < _FEWEST:
-            # Too short: its first step stands alone, and the search goes on behind it.
+        if not _is_worth_it(region, members, uses, options):
+            # Too little to gain: its first step stands alone, and the search goes on behind it.
             cut = pending.index(region.steps[0]) + 1
             steps.extend(pending[:cut])
             pending = pending[cut:]
@@ -235,6 +237,31 @@ def _adds_up(step: Step, shape: Shape) -> bool:
     if isinstance(step, Fold):
         return step.fn == "sum" and step.axes == tuple(range(len(shape)))
     return isinstance(step, Invoke) and step.function in _DOTS
+
+
+def _is_worth_it(region: Region, members: set[Step], uses: Uses, options: Options) -> bool:
+    """Whether the loop saves enough passes over enough memory."""
+    if sum(isinstance(step, Apply) for step in region.steps) + len(region.sums) < _FEWEST:
+        return False
+    waiting: dict[Value, int] = {}
+    sliced: set[Value] = set()
+    most = 0
+    for step in region.steps:
+        for operand in values_of(step):
+            if operand in waiting:
+                waiting[operand] -= 1
+                if not waiting[operand]:
+                    del waiting[operand]
+            elif operand.step not in members and _is_sliced(operand, region.shape):
+                sliced.add(operand)
+        if step not in region.sums:
+            # What leaves stays to the end.
+            waiting[step.out] = uses.count(step.out)
+        most = max(most, len(waiting))
+    count = substitute(product(region.shape), dict(options.sizes))
+    assert isinstance(count, int)
+    bytes_ = (len(sliced) + most) * count * _BYTES[region.steps[0].out.dtype]
+    return bytes_ >= _TOGETHER * options.cache_bytes
 
 
 def _close(region: Region, members: set[Step], uses: Uses, inline: list[bool]) -> None:

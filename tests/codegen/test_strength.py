@@ -179,3 +179,15 @@ def test_arrays_of_one_element_are_numbers():
     lines = body_of(program("p", function("f", v, b, out)), n=4, m=3)
     assert "keepdims" not in " ".join(lines)
     assert lines[-2] == "out = x - (max_x if math.isfinite(max_x) else 0.0)"
+
+
+def test_a_smaller_array_is_inverted_once():
+    v = inputs(x="f64[n]", y="f64[n]", s="f64")
+    b = Body()
+    one = b.apply("f64[n]", "divide", 1.0, v["y"])
+    whole = b.apply("f64[n]", "multiply", v["x"], one, name="whole")
+    inverse = b.apply("f64", "divide", 1.0, v["s"])
+    scaled = b.apply("f64[n]", "multiply", v["x"], inverse, name="scaled")
+    lines = body_of(program("p", function("f", v, b, tuple_of(whole, scaled))), n=5000)
+    assert "whole = x / y" in lines
+    assert "scaled = x * np.divide(1.0, s)" in lines

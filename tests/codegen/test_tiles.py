@@ -133,3 +133,14 @@ def test_a_result_that_is_read_again_leaves_the_loop():
     h, total = module.value(values)
     np.testing.assert_allclose(h, np.tanh(values) * values + 1.0, rtol=1e-14)
     np.testing.assert_allclose(total, (h * np.exp(h)).sum(), rtol=1e-12)
+
+
+def test_what_the_next_cache_holds_is_not_tiled():
+    def normalised(x):
+        p = np.exp(x - 1.0)
+        return p / p.sum()
+
+    few = np.linspace(0, 1, CACHE // 2)
+    many = np.linspace(0, 1, 2 * CACHE)
+    assert "tile" not in emitted(graphc.trace(normalised, few), SMALL)[0]
+    assert "tile" in emitted(graphc.trace(normalised, many), SMALL)[0]
