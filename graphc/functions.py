@@ -112,7 +112,7 @@ def program(chosen: Plan, stable: bool = True, export: bool = False) -> Program:
         functions += shared.pair(primal)
         composed += shared.composed(functions[0])
     else:
-        functions.append(shared.value(_settled(primal, primal.outputs)))
+        functions.append(shared.value(_settled(primal, primal.outputs, shared.done)))
         if wrt:
             functions += shared.pair(primal)
         if wrt and chosen.of is not None:
@@ -134,9 +134,12 @@ def _check(graph: ir.Graph) -> None:
 
 
 def _settled(
-    graph: ir.Graph, outputs: Iterable[tuple[str, Node]], inputs: Iterable[Node] = ()
+    graph: ir.Graph,
+    outputs: Iterable[tuple[str, Node]],
+    done: set[Node],
+    inputs: Iterable[Node] = (),
 ) -> ir.Graph:
-    """These outputs, simplified for good."""
+    """These outputs, simplified for good. done: what `settle` found of the module's functions."""
     outputs, inputs = list(outputs), [*graph.inputs, *inputs]
     order = reachable([*inputs, *(node for _, node in outputs)])
     extra = [node for node in inputs if node not in set(graph.inputs)]
@@ -144,7 +147,7 @@ def _settled(
         *graph.arguments,
         *((node.name, Container("leaf", leaf=node.name)) for node in extra),
     ]
-    found = settle(ir.Graph(graph.name, inputs, outputs, order, arguments))
+    found = settle(ir.Graph(graph.name, inputs, outputs, order, arguments), done)
     _check(found)
     return found
 
@@ -157,6 +160,8 @@ class _Shared:
         self.graph = graph
         self.export = export
         self.constants = Constants()
+        # The functions of a module have most of their nodes in common.
+        self.done: set[Node] = set()
         # An exported module defines the named tuples itself, and calls no primitives.
         self.callables: dict[str, Any] = {} if export else user_callables(graph)
         self.records: dict[str, Record] = {}
@@ -181,7 +186,7 @@ class _Shared:
         found = joint(primal, [name for name, _ in self.plan.groups], (of,), 1.0)
         outputs = [(f"output {name}", node) for name, node in primal.outputs]
         outputs += [(f"gradient {name}", node) for name, node in found.gradients]
-        graph = _settled(primal, outputs)
+        graph = _settled(primal, outputs, self.done)
         values = {name.partition(" ")[2]: node for name, node in graph.outputs if name[0] == "o"}
         gradients = {name.partition(" ")[2]: node for name, node in graph.outputs if name[0] == "g"}
         forward = set(reachable(values.values()))
@@ -202,7 +207,7 @@ class _Shared:
         outputs = [(f"output {name}", node) for name, node in primal.outputs]
         outputs += [(f"gradient {name}", node) for name, node in found.gradients]
         cotangents = list(found.cotangents.values())
-        graph = _settled(primal, outputs, cotangents)
+        graph = _settled(primal, outputs, self.done, cotangents)
         values = {name.partition(" ")[2]: node for name, node in graph.outputs if name[0] == "o"}
         gradients = {name.partition(" ")[2]: node for name, node in graph.outputs if name[0] == "g"}
         given = {node.name for node in cotangents}

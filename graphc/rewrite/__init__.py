@@ -76,38 +76,57 @@ def simplify_log(graph: Graph, final: bool = False, without: Collection[str] = (
 
 
 def _simplified(
-    graph: Graph, final: bool, without: Collection[str], log: list[tuple[str, Node]] | None
+    graph: Graph,
+    final: bool,
+    without: Collection[str],
+    log: list[tuple[str, Node]] | None,
+    done: set[Node] | None = None,
 ) -> Graph:
     for name in without:
         if name not in EVERY:
             raise unknown_name("simplify: no identity", name, EVERY, "identities")
     graph = dead_code(graph)
+    done = set() if done is None else done
     for _ in range(ROUNDS if len(graph.nodes) < LARGE else 1):
         before = graph
-        graph = rebuild(graph, _one_round(final, without, log))
+        graph = rebuild(graph, _one_round(final, without, log, done))
         if graph is before:
             break
     return graph
 
 
-def settle(graph: Graph) -> Graph:
+def settle(graph: Graph, done: set[Node] | None = None) -> Graph:
     """The graph as it is lowered: no differentiation follows, and what a loop computes step by step
-    but need not is computed for all steps at once."""
-    graph = simplify(graph, final=True)
+    but need not is computed for all steps at once.
+
+    done: nodes that no rule applies to, from graphs settled before; takes those found now.
+    """
+    done = set() if done is None else done
+    graph = _simplified(graph, True, (), None, done)
     stacked = join_neighbours(stack_sums(stack_products(add_before_placing(graph))))
-    return graph if stacked is graph else simplify(stacked, final=True)
+    return graph if stacked is graph else _simplified(stacked, True, (), None, done)
 
 
-def _one_round(final: bool, without: Collection[str], log: list[tuple[str, Node]] | None) -> Step:
+def _one_round(
+    final: bool,
+    without: Collection[str],
+    log: list[tuple[str, Node]] | None,
+    done: set[Node],
+) -> Step:
     merge = merging()
     stop = TABLE["stop_gradient"]
 
     def step(node: Node) -> Node:
+        # A rule looks at a node and at what it is computed of, which never change: where none
+        # applied, none will. (What equals the node may have come since.)
+        if node in done:
+            return merge(node)
         for _ in range(CHAIN):
             if final and node.op is stop:
                 node = itself(node) or node
             found = identity(fold(node), without, log)
             if found is node:
+                done.add(node)
                 break
             node = found
         return merge(node)

@@ -11,6 +11,7 @@ holds bit for bit at every value, infinities, NaN and zeros of both signs includ
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from math import copysign
 
 from codegen.program import Broadcast
@@ -46,14 +47,8 @@ def identity(
     without: the names of rules that may not be used. log: takes the rule's name and the node.
     """
     op = node.op
-    rules: tuple[Rule, ...]
     if isinstance(op, Elementwise):
-        name = table_name(op)
-        rules = RULES.get(name, ()) if name else PARTIALS
-        for x in node.inputs:
-            if x.params.__class__ is Broadcast:
-                rules = (implicit_broadcast, *rules)
-                break
+        rules = _candidates(table_name(op), tuple([x.op.name for x in node.inputs]))
     else:
         rules = moves.rules_of(node)
     for rule in rules:
@@ -65,6 +60,14 @@ def identity(
                 log.append((rule.__name__, node))
             return found
     return node
+
+
+@lru_cache(maxsize=4096)
+def _candidates(name: str, operands: tuple[str, ...]) -> tuple[Rule, ...]:
+    """The rules for an op of this name in the table ("": it is not there) on operands made by ops
+    of these names. Most nodes have none."""
+    rules = (implicit_broadcast, *(RULES.get(name, ()) if name else PARTIALS))
+    return tuple(rule for rule in rules if rule not in WANTS or WANTS[rule] & {*operands})
 
 
 def _is(node: Node, name: str) -> bool:
@@ -373,6 +376,26 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "i32": _CAST,
     "bool": _CAST,
     "where": (where_same, where_known, where_not, where_of_where),
+}
+
+_NUMBER = frozenset({nodes.CONSTANT.name, nodes.BROADCAST.name})
+_NEGATIVE = frozenset({"negative"})
+_WHERE = frozenset({"where"})
+
+# What must have made one of the operands (the name of its op), or the rule cannot apply.
+WANTS: Mapping[Rule, frozenset[str]] = {
+    **dict.fromkeys((add_zero, subtract_zero, multiply_one, multiply_minus_one), _NUMBER),
+    **dict.fromkeys((multiply_zero, divide_one, divide_minus_one, power_one), _NUMBER),
+    **dict.fromkeys((absorb_zero, absorb_finite, absorb_nothing), _NUMBER),
+    **dict.fromkeys((add_negative, subtract_negative, signs_cancel, even), _NEGATIVE),
+    **dict.fromkeys((absorb_in_branch, add_of_branches), _WHERE),
+    **dict.fromkeys((scale_of_branch, negative_of_branch), _WHERE),
+    negative_of_product: frozenset({"multiply", "divide"}),
+    adjoint_of_normalised: frozenset({"add"}),
+    add_of_scatter: frozenset({nodes.SCATTER.name}),
+    add_of_places: frozenset({nodes.PLACE.name}),
+    multiply_gathered: frozenset({nodes.GATHER.name}),
+    implicit_broadcast: frozenset({nodes.BROADCAST.name}),
 }
 
 # Every identity by its name, these and those of moving and repeating.

@@ -160,12 +160,13 @@ def _stabilised(
     merge = merging()
     # A composition is recognised by what its parts share: exp(x) / sum(exp(x)) written out twice.
     shared = rebuild(graph, lambda node: node if node.name in keep else merge(node), keep)
-    start = rebuild(shared, mark, keep) if keep else shared
+    marked = any(node.name in keep and node.inputs for node in shared.nodes)
+    start = rebuild(shared, mark, keep) if marked else shared
     walked = iter(start.nodes)
     before = Counter(x for node in start.nodes for x in node.inputs)
     before.update(node for _, node in start.outputs)
     stable = rebuild(start, step, keep)
-    if keep:
+    if marked:
         stable = rebuild(stable, _unmarked, keep)
     noted = [
         Applied(name, node.name or node.op.name, node.origin)

@@ -77,10 +77,13 @@ def rebuild(graph: Graph, step: Step, keep: Collection[str] = ()) -> Graph:
             nodes.origin.set(node.origin)
             result = step(current)
             if result not in placed:
-                fresh = result is not current
-                _place(result, placed, order)
-                if fresh and node.name and not result.name and current not in placed:
-                    result.name = node.name
+                if result is current:  # its operands are placed
+                    placed.add(result)
+                    order.append(result)
+                else:
+                    _place(result, placed, order)
+                    if node.name and not result.name and current not in placed:
+                        result.name = node.name
             elif node.name and not result.name and not _shared(result):
                 pending.setdefault(result, node.name)
             if result is not node:
