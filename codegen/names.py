@@ -78,6 +78,21 @@ def identifier(name: str) -> str:
     return f"{text}_" if text in _RESERVED else text
 
 
+def field_names(names: Iterable[str]) -> tuple[str, ...]:
+    """The fields of a named tuple for these names: their identifiers, which Python wants to begin
+    with a letter here, each once."""
+    found: list[str] = []
+    for name in names:
+        text = identifier(name).lstrip("_")
+        field = candidate = text if text.isidentifier() else f"value_{text}"
+        number = 1
+        while candidate in found:
+            number += 1
+            candidate = f"{field}_{number}"
+        found.append(candidate)
+    return tuple(found)
+
+
 def quoted(text: object) -> str:
     """A string literal in double quotes."""
     # Beside a double quote, repr always chooses single quotes and leaves double ones alone.

@@ -147,8 +147,8 @@ def train(steps, longest, seed=0, rate=RATE, report=None, **sizes):
         length = int(rng.integers(1, longest + 1))
         tape, answer = sequences(rng, length, BATCH, len(params["b_out"]))
         params, state, found = machines[length - 1](params, state, (tape, answer))
-        wrong = np.mean((found["scores"] > 0) != (answer > 0.5))
-        curve.append((float(found["loss"]), float(wrong)))
+        wrong = np.mean((found.scores > 0) != (answer > 0.5))
+        curve.append((float(found.loss), float(wrong)))
         if report and count % 100 == 0:
             report(count, *np.mean(curve[-100:], axis=0))
     return params, np.array(curve)
@@ -163,7 +163,7 @@ def copy(params, length, seed=1):
     run = graphc.compile(graph(length, bits, rows=rows, width=width, hidden=len(params["h0"])))
     tape, answer = sequences(np.random.default_rng(seed), length, 1, bits)
     found = run(tape, answer, params)
-    return answer[:, 0], graphc.sigmoid(found["scores"][:, 0]), found["weights"][:, :, 0]
+    return answer[:, 0], graphc.sigmoid(found.scores[:, 0]), found.weights[:, :, 0]
 
 
 # -- pictures --------------------------------------------------------------------------------------

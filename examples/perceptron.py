@@ -47,10 +47,10 @@ def train(activation, steps, rate=0.3, seed=0):
     step = graphc.train_step(perceptron(activation), descent, of="loss")
     params = step.init_params(seed)
     state = step.init(params)
-    before = step.evaluate(params, batch)["loss"]
+    before = step.evaluate(params, batch).loss
     for _ in range(steps):
         params, state, _ = step(params, state, batch)
-    return before, step.evaluate(params, batch)["loss"]
+    return before, step.evaluate(params, batch).loss
 
 
 def main(arguments=None):
@@ -62,7 +62,7 @@ def main(arguments=None):
     graph = perceptron("sigmoid")
     step = graphc.compile(graph, of="loss")
     value, grads = step.value_and_grad(x, target, graphc.init_params(graph, seed=0))
-    print(f"one pass: out {value['out'][0, 0]:.4f}, loss {value['loss']:.4f}")
+    print(f"one pass: out {value.out[0, 0]:.4f}, loss {value.loss:.4f}")
     for name, grad in grads.params.items():
         print(
             f"  d loss / d {name}: {grad.shape[0]}x{grad.shape[1]}, norm {np.linalg.norm(grad):.4f}"

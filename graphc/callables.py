@@ -22,9 +22,7 @@ def user_callables(graph: Graph) -> dict[str, Any]:
         _name(found, op.name, op.forward)
         if op.backward is not None:
             _name(found, f"{op.name}_vjp", op.backward)
-    containers = [container for _, container in graph.arguments]
-    if graph.result is not None:
-        containers.append(graph.result)
+    containers = [*(container for _, container in graph.arguments), graph.result]
     while containers:
         container = containers.pop()
         if container.kind == "namedtuple":

@@ -59,8 +59,7 @@ def canonical_lines(graph: Graph) -> Iterator[str]:
         yield f"output {name!r} {writer.numbers[node]}"
     for name, container in graph.arguments:
         yield f"argument {name!r} {container_text(container)}"
-    if graph.result is not None:
-        yield f"result {container_text(graph.result)}"
+    yield f"result {container_text(graph.result)}"
 
 
 class _Writer:

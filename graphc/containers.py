@@ -5,9 +5,12 @@ params = {"layers": [{"W": ..., "b": ...}]}      leaves  params.layers.0.W   par
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from codegen.names import field_names
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Container
 
@@ -80,9 +83,10 @@ def flatten(container: Container, value: Any, where: str = "") -> dict[str, Any]
             what = f"has no key {missing[0]!r}" if missing else f"has an unknown key {extra[0]!r}"
             raise GraphTypeError(located(f"{where} {what}; its keys: {', '.join(container.keys)}"))
         parts = [value[key] for key in container.keys]
-    elif container.kind == "namedtuple":
-        if getattr(value, "_fields", None) != container.keys:
-            raise _mismatch(where, f"a named tuple of {', '.join(container.keys)}", value)
+    elif container.kind in ("namedtuple", "record"):
+        fields = container.keys if container.kind == "namedtuple" else field_names(container.keys)
+        if getattr(value, "_fields", None) != fields:
+            raise _mismatch(where, f"a named tuple of {', '.join(fields)}", value)
         parts = value
     else:
         if not isinstance(value, list | tuple):
@@ -108,7 +112,15 @@ def unflatten(container: Container, values: Mapping[str, Any]) -> Any:
         return dict(zip(container.keys, items, strict=True))
     if container.kind == "namedtuple":
         return container.cls(*items)
+    if container.kind == "record":
+        return _record(container.keys)(*items)
     return items if container.kind == "list" else tuple(items)
+
+
+@lru_cache(maxsize=256)
+def _record(keys: tuple[str, ...]) -> Any:
+    """A class with the name and fields of the one that a compiled function returns."""
+    return namedtuple("Outputs", field_names(keys))
 
 
 def _mismatch(where: str, expected: str, value: object) -> GraphTypeError:

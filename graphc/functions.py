@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codegen.names import identifier
+from codegen.names import field_names, identifier
 from codegen.program import (
     Broadcast,
     Composed,
@@ -162,8 +162,9 @@ class _Shared:
         self.constants = Constants()
         # The functions of a module have most of their nodes in common.
         self.done: set[Node] = set()
+        self.users = user_callables(graph)
         # An exported module defines the named tuples itself, and calls no primitives.
-        self.callables: dict[str, Any] = {} if export else user_callables(graph)
+        self.callables: dict[str, Any] = {} if export else self.users
         self.records: dict[str, Record] = {}
         self.tags: dict[Any, str] = {}
         for at, node in enumerate(graph.nodes):
@@ -283,17 +284,9 @@ class _Shared:
     # -- results ---------------------------------------------------------------------------------
 
     def outputs(self, maker: _Maker, values: Mapping[str, Node]) -> Place:
-        """The outputs as the user returns them; a named tuple where a builder has several."""
-        container = self.graph.result
-        if container is not None:
-            return self._tree(
-                container, {name: Leaf(maker.body.var(node)) for name, node in values.items()}
-            )
-        if len(values) == 1:
-            return Leaf(maker.body.var(next(iter(values.values()))))
-        return self._record(
-            "Outputs", list(values), [Leaf(maker.body.var(node)) for node in values.values()]
-        )
+        """The outputs as the graph returns them."""
+        parts = {name: Leaf(maker.body.var(node)) for name, node in values.items()}
+        return self._tree(self.graph.result, parts)
 
     def gradients(self, maker: _Maker, found: Mapping[str, Node]) -> Place:
         """The gradients in the structure of what they are the gradients of."""
@@ -308,7 +301,9 @@ class _Shared:
         return self._record("Grads", [name for name, _ in self.plan.groups], items)
 
     def _record(self, name: str, fields: Sequence[str], items: Sequence[Place]) -> Tree:
-        legal = tuple(identifier(field) for field in fields)
+        while name in self.users:
+            name += "_"  # a user's own class is called so
+        legal = field_names(fields)
         types = tuple(_annotation(item) for item in items)
         self.records[name] = Record(name, legal, types)
         return Tree("record", legal, tuple(items), name)
@@ -317,15 +312,15 @@ class _Shared:
         if container.kind == "leaf":
             return parts[container.leaf]
         items = tuple(self._tree(item, parts) for item in container.items)
+        if container.kind == "record":
+            return self._record("Outputs", container.keys, items)
         if container.kind != "namedtuple":
             return Tree(container.kind, container.keys, items)  # type: ignore[arg-type]
+        name = name_of(self.users, container.cls)
         if self.export:
-            name = container.cls.__name__
             self.records.setdefault(
                 name, Record(name, tuple(container.keys), tuple(map(_annotation, items)))
-            )
-        else:
-            name = name_of(self.callables, container.cls)  # the user's own, so isinstance holds
+            )  # else the result is of the user's own class, so that isinstance holds
         return Tree("record", container.keys, items, name)
 
 

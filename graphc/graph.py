@@ -113,7 +113,7 @@ _Table = tuple[
     tuple[int, ...],
     tuple[tuple[str, int], ...],
     tuple[tuple[str, Container], ...],
-    Container | None,
+    Container,
 ]
 
 

@@ -44,20 +44,7 @@ def call(graph: Graph, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
             outputs = {only: wrap(outputs[only].node, name)}
     else:
         outputs = evaluated(graph, given)
-    return structured(graph, outputs)
-
-
-def structured(graph: Graph, outputs: Mapping[str, Any]) -> Any:
-    """The outputs by name, in the structure that the graph returns."""
-    if graph.result is not None:
-        return unflatten(graph.result, outputs)
-    if len(outputs) == 1:
-        return next(iter(outputs.values()))
-    from collections import namedtuple
-
-    # Named as `Compiled` names them; only for looking at, so a fresh class each time is fine.
-    record = namedtuple("Outputs", [name.replace(".", "_") for name in outputs], rename=True)  # type: ignore[misc]
-    return record(*outputs.values())
+    return unflatten(graph.result, outputs)
 
 
 def evaluated(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:

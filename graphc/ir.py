@@ -85,7 +85,8 @@ class Container:
     """How the user holds a group of arrays: the tree around leaves, as data.
 
     kind "leaf": `leaf` is the name of an input or output; else `items` are the parts, with `keys`
-    for a dict or a named tuple. `cls` is a user's own named tuple class.
+    for a dict or a named tuple. `cls` is a user's own named tuple class; kind "record" is a named
+    tuple of ours, `Outputs`.
     """
 
     kind: str
@@ -100,7 +101,7 @@ class Graph:
 
     arguments: the call's arguments in order, (name, container): a plain array is a leaf.
     outputs: (name, node) in order.
-    result: how outputs are returned: a leaf for a bare expression, else a container.
+    result: how outputs are returned; without it as `returned` says.
     """
 
     __slots__ = ("_digest", "arguments", "inputs", "name", "nodes", "outputs", "result")
@@ -121,10 +122,18 @@ class Graph:
         if arguments is None:
             arguments = [(node.name, Container("leaf", leaf=node.name)) for node in self.inputs]
         self.arguments = tuple(arguments)
-        self.result = result
+        self.result = result or returned(self.outputs)
         self._digest: str | None = None
 
     @property
     def named(self) -> Mapping[str, Node]:
         """Every named node, inputs included."""
         return {node.name: node for node in self.nodes if node.name}
+
+
+def returned(outputs: tuple[tuple[str, Node], ...]) -> Container:
+    """How outputs are returned unless told otherwise: one is bare, several are a named tuple."""
+    leaves = tuple(Container("leaf", leaf=name) for name, _ in outputs)
+    if len(leaves) == 1:
+        return leaves[0]
+    return Container("record", tuple(name for name, _ in outputs), leaves)

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc import nodes
 from graphc.builder import initialiser, read_type
-from graphc.containers import Path, describe, is_container, leaf_name, leaves, unflatten
+from graphc.containers import Path, describe, is_container, leaf_name, unflatten
 from graphc.errors import GraphTypeError, located
 from graphc.freeze import freeze
 from graphc.graph import Graph
@@ -102,7 +102,7 @@ def _trace(function: Callable[..., Any], types: tuple[Any, ...], named: Mapping[
     finally:
         prefix.reset(token)
         nodes.origin.reset(declared)
-    return freeze(name, inputs, outputs, arguments, result, _explicit(outputs, inputs, result))
+    return freeze(name, inputs, outputs, arguments, result, _explicit(returned, outputs, inputs))
 
 
 def _declare(argument: str, given: Any, inputs: list[Node]) -> tuple[Container, dict[str, Value]]:
@@ -155,18 +155,30 @@ def _results(name: str, returned: Any) -> tuple[list[tuple[str, Node]], Containe
         return output
 
     container = describe(returned, (), leaf)
-    if not leaves(container):
+    if not outputs:
         raise GraphTypeError(located(f"{name}() returned an empty {type(returned).__name__}"))
-    return outputs, container
+    return outputs, _outermost(container)
+
+
+def _outermost(container: Container) -> Container:
+    """A dict or a tuple around the outputs only names them: they come as a named tuple, or bare."""
+    names = container.keys
+    if container.kind == "tuple" and all(item.kind == "leaf" for item in container.items):
+        names = tuple(item.leaf for item in container.items)
+    if not names or container.kind == "namedtuple":
+        return container
+    if len(names) == 1 and container.items[0].kind == "leaf":
+        return container.items[0]
+    return Container("record", names, container.items)
 
 
 def _explicit(
-    outputs: list[tuple[str, Node]], inputs: list[Node], result: Container
+    returned: Any, outputs: list[tuple[str, Node]], inputs: list[Node]
 ) -> dict[Node, str]:
     """The values whose names the user gave as a dict's keys or a named tuple's fields."""
     taken = {node.name for node in inputs}
     named: dict[Node, str] = {}
-    if result.kind in ("dict", "namedtuple"):
+    if isinstance(returned, dict) or hasattr(returned, "_fields"):
         for name, node in outputs:
             if name not in taken and node not in named and not isinstance(node.params, InputParams):
                 named[node] = name

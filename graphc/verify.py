@@ -127,10 +127,9 @@ def _verify_interface(where: str, graph: Graph, seen: set[Node]) -> None:
             f"{where}: its arguments hold {', '.join(leaves)}, its inputs are "
             f"{', '.join(node.name for node in graph.inputs)}"
         )
-    if graph.result is not None:
-        for leaf in container_leaves(graph.result):
-            if leaf not in outputs:
-                raise GraphValueError(f"{where}: its result holds {leaf!r}, which is no output")
+    for leaf in container_leaves(graph.result):
+        if leaf not in outputs:
+            raise GraphValueError(f"{where}: its result holds {leaf!r}, which is no output")
 
 
 def container_leaves(container: Container) -> list[str]:

@@ -67,7 +67,7 @@ def test_several_arguments_and_outputs_in_containers():
     t = {"W": RNG.normal(size=(3, 2)), "b": RNG.normal(size=2)}
     x = RNG.normal(size=(5, 3))
     step = 1e-6
-    moved = [net({k: params[k] + sign * step * t[k] for k in params}, x)["h"] for sign in (1, -1)]
+    moved = [net({k: params[k] + sign * step * t[k] for k in params}, x).h for sign in (1, -1)]
     found = graphc.compile(graphc.jvp(net), ())(params, x, t)
     np.testing.assert_allclose(found.t_h, (moved[0] - moved[1]) / (2 * step), rtol=1e-6, atol=1e-8)
     gradient = graphc.compile(net, of="loss")

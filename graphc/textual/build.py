@@ -333,8 +333,6 @@ def leaves_of(container: Container) -> list[str]:
 
 def _result(document: Document, outputs: list[tuple[str, Node]]) -> Container | None:
     if document.result is None:
-        return Container("leaf", leaf=outputs[0][0]) if len(outputs) == 1 else None
-    if document.result is False:
         return None
     with document.at("result"):
         container = read_container(document.result)

@@ -2,6 +2,7 @@
 
 container = "leaf name" | { list = [container, ...] } | { tuple = [container, ...] }
           | { dict = [["key", container], ...] }
+          | { record = [["output", container], ...] }     the named tuple that calls return
           | { namedtuple = "Layer", fields = [["W", container], ...] }
 """
 
@@ -27,8 +28,8 @@ def write_container(container: Container, quote: Any) -> str:
     pairs = ", ".join(
         f"[{quote(k)}, {item}]" for k, item in zip(container.keys, items, strict=True)
     )
-    if container.kind == "dict":
-        return f"{{ dict = [{pairs}] }}"
+    if container.kind in ("dict", "record"):
+        return f"{{ {container.kind} = [{pairs}] }}"
     name = getattr(container.cls, "__name__", "Record")
     return f"{{ namedtuple = {quote(name)}, fields = [{pairs}] }}"
 
@@ -42,7 +43,9 @@ def read_container(value: Any, depth: int = 0) -> Container:
     if isinstance(value, str):
         return Container("leaf", leaf=value)
     if isinstance(value, dict) and depth < MAX_NESTING:
-        kinds = [kind for kind in ("list", "tuple", "dict", "namedtuple") if kind in value]
+        kinds = [
+            kind for kind in ("list", "tuple", "dict", "record", "namedtuple") if kind in value
+        ]
         if len(kinds) == 1:
             kind = kinds[0]
             fields = value.get("fields") if kind == "namedtuple" else value[kind]
@@ -50,8 +53,8 @@ def read_container(value: Any, depth: int = 0) -> Container:
                 return _read(kind, fields, value[kind], depth)
     raise GraphSyntaxError(
         located(
-            "a container is a name, { list = [...] }, { tuple = [...] }, { dict = [[key, ...]] } "
-            "or { namedtuple = name, fields = [[field, ...]] }"
+            "a container is a name, { list = [...] }, { tuple = [...] }, { dict = [[key, ...]] }, "
+            "{ record = [[output, ...]] } or { namedtuple = name, fields = [[field, ...]] }"
         )
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from graphc.canonical import op_text
 from graphc.errors import GraphTypeError
 from graphc.formula import ALIASES, CONSTANTS
-from graphc.ir import Container, Graph, Node
+from graphc.ir import Container, Graph, Node, returned
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import ConstantParams, Elementwise, InputParams, Leaf, RangeParams, SizeParams
 from graphc.textual import toml
@@ -291,9 +291,6 @@ def _role(node: Node) -> str:
 
 
 def _result(graph: Graph) -> list[str]:
-    default = Container("leaf", leaf=graph.outputs[0][0]) if len(graph.outputs) == 1 else None
-    if graph.result == default:
+    if graph.result == returned(graph.outputs):
         return []
-    if graph.result is None:
-        return ["result = false"]
     return [f"result = {write_container(graph.result, quote)}"]

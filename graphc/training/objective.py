@@ -69,9 +69,6 @@ class Objective:
         self._batch = _by_name(graph, self.parameters.arguments, batch)
         names = self.parameters.arguments
         self._compiled = compile(graph, names, self._of)
-        self._result = ir.Container("leaf", leaf=self._of)
-        if graph.result is not None:
-            self._result = graph.result
         self._hvp: Compiled | None = None
         self._at: bytes | None = None
         self._found: tuple[float, Array] = (0.0, self.x0)
@@ -128,11 +125,7 @@ class Objective:
         return [(name, containers[name]) for name in self.parameters.arguments]
 
     def _scalar(self, value: Any) -> float:
-        if self._graph.result is None and len(self._graph.outputs) > 1:
-            return float(
-                dict(zip((n for n, _ in self._graph.outputs), value, strict=True))[self._of]
-            )
-        return float(flatten(self._result, value)[self._of])
+        return float(flatten(self._graph.result, value)[self._of])
 
     def _flat(self, values: Mapping[str, Any]) -> Array:
         flat = np.empty(self.size)

@@ -118,7 +118,7 @@ class TrainStep:
         )
         self.graph = _step_graph(loss, optimizer, self.parameters, self._batch_arguments, self.of)
         self._state = dict(self.graph.arguments)["state"]
-        self._value = _value_container(loss)
+        self._value = loss.result
         given = Container("tuple", (), (self.parameters.container, self._state))
         self._paths = tuple(_paths(given)) if donate else ()
         # Loss and gradient are in their stable forms already, and nothing is differentiated again.
@@ -174,10 +174,7 @@ class TrainStep:
         given = dict(
             zip((name for name, _ in self._batch_arguments), self.batch(batch), strict=True)
         )
-        found = self._evaluate.value(**given, **self.parameters.by_argument(params))
-        if self.loss.result is None and len(self.loss.outputs) > 1:
-            return found._asdict()  # a builder's named outputs, as a step returns them
-        return found
+        return self._evaluate.value(**given, **self.parameters.by_argument(params))
 
     def scalar(self, value: Any) -> float:
         """The loss alone, of what a step or `evaluate` returns."""
@@ -288,7 +285,7 @@ def _step_graph(
         news = zip((node.name for node in olds), new_slots[slot], strict=True)
         new_kept[slot] = results(kept[slot], dict(news))
     explicit = {node: name for name, node in outputs if node.inputs}
-    value = _value_container(primal)
+    value = primal.result
     values = dict(primal.outputs)
     named = {leaf: _free(leaf, {name for name, _ in outputs}) for leaf in leaves(value)}
     outputs += [(named[leaf], values[leaf]) for leaf in named]
@@ -383,13 +380,3 @@ def _renamed(container: Container, names: Mapping[str, str]) -> Container:
         return Container("leaf", leaf=names[container.leaf])
     items = tuple(_renamed(item, names) for item in container.items)
     return Container(container.kind, container.keys, items, cls=container.cls)
-
-
-def _value_container(loss: ir.Graph) -> Container:
-    """How the loss returns its outputs; a dict where a builder has several."""
-    if loss.result is not None:
-        return loss.result
-    if len(loss.outputs) == 1:
-        return Container("leaf", leaf=loss.outputs[0][0])
-    names = tuple(name for name, _ in loss.outputs)
-    return Container("dict", names, tuple(Container("leaf", leaf=name) for name in names))

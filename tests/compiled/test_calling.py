@@ -1,6 +1,7 @@
 """What users pass and get: wrt, of, containers, cotangents, sizes, dtypes, ops of their own."""
 
 import math
+import runpy
 from collections import namedtuple
 
 import numpy as np
@@ -71,23 +72,69 @@ def test_of_chooses_the_scalar_and_the_rest_rides_along():
     f = graphc.compile(net, wrt="p", of="loss")
     p, x = parameters(), np.ones((5, 3))
     value, grads = f.value_and_grad(x, p)
-    assert list(value) == ["loss", "aux"]
-    assert isinstance(value["aux"], Layer)
-    assert value["aux"].W.shape == (5, 2)
+    assert value._fields == ("loss", "aux")
+    assert isinstance(value.aux, Layer)
+    assert value.aux.W.shape == (5, 2)
     assert list(grads) == ["layers", "scale"]
     assert [type(layer) for layer in grads["layers"]] == [Layer, Layer]
     assert type(grads["layers"]) is list
-    assert grads["scale"] == pytest.approx(value["loss"] / 2)
+    assert grads["scale"] == pytest.approx(value.loss / 2)
     for layer, d in zip(p["layers"], grads["layers"], strict=True):
         assert (d.W.shape, d.b.shape) == (layer.W.shape, layer.b.shape)
         for part, gradient in zip(layer, d, strict=True):
             kept = part.flat[0]
             part.flat[0] = kept + 1e-6
-            above = f(x, p)["loss"]
+            above = f(x, p).loss
             part.flat[0] = kept - 1e-6
-            below = f(x, p)["loss"]
+            below = f(x, p).loss
             part.flat[0] = kept
             assert (above - below) / 2e-6 == pytest.approx(gradient.flat[0], rel=1e-6)
+
+
+def test_several_outputs_are_a_named_tuple_and_one_is_bare():
+    def both(x):
+        double = x * 2
+        return double, x + 1
+
+    for graph in (
+        graphc.trace(lambda x: {"double": x * 2, "lambda": x + 1}, "f64"),
+        graphc.trace(both, "f64"),
+    ):
+        for result in (graph(3.0), graphc.compile(graph)(3.0)):
+            assert type(result).__name__ == "Outputs"
+            assert result == (6.0, 4.0)
+            assert result.double == 6.0
+    assert graphc.trace(lambda x: {"double": x * 2, "lambda": x}, "f64")(3.0).lambda_ == 3.0
+    named = graphc.trace(lambda x: {"double": x * 2}, "f64")
+    assert named.output_names == ("double",)
+    assert named(3.0) == graphc.compile(named)(3.0) == 6.0
+
+
+def test_names_that_no_field_may_bear():
+    b = graphc.Builder("c")
+    x, y, z = b.inputs("_x", "x", "1")
+    b.output("f", x * y * z)
+    _, grads = graphc.compile(b).value_and_grad(2.0, 3.0, 5.0)
+    assert grads._asdict() == {"x": 15.0, "x_2": 10.0, "value_1": 6.0}
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_users_classes_with_our_names(exported, tmp_path):
+    grads_class, outputs_class = namedtuple("Grads", "a b"), namedtuple("Outputs", "u v")
+    graph = graphc.trace(
+        lambda p: {"f": p.a * p.b, "rest": outputs_class(p.a, p.b)}, grads_class("f64", "f64")
+    )
+    call = graphc.compile(graph, of="f").value_and_grad
+    if exported:
+        graphc.compile(graph, of="f").export(tmp_path / "module.py")
+        call = runpy.run_path(str(tmp_path / "module.py"))["value_and_grad"]
+    value, grads = call(grads_class(2.0, 3.0))
+    assert value.f == 6.0
+    assert value.rest == (2.0, 3.0)
+    assert grads.p == (3.0, 2.0)
+    assert [type(part).__name__ for part in (value, value.rest, grads, grads.p)] == [
+        "Outputs_", "Outputs", "Grads_", "Grads",
+    ]  # fmt: skip
 
 
 def test_containers_of_another_structure_are_refused():
@@ -106,7 +153,7 @@ def test_cotangents_for_several_outputs():
     f = graphc.compile(several)
     x = np.array([1, -2, 3], "f4")
     out, saved = f.forward(x, 3.0)
-    assert out["count"] == 2
+    assert out.count == 2
     d_y = np.array([1, 10, 100], "f4")
     grads = f.backward(saved, d_y, 2.0)
     assert grads.x.dtype == np.float32

@@ -204,9 +204,9 @@ def test_containers_of_types_and_of_examples():
         assert [node.params.role for node in graph.inputs] == ["param"] * 4 + ["input"]
         assert graph.output_names == ("h", "sums.0", "sums.1.0")
         result = graph({"layers": layers}, [np.ones((5, 2))])
-        assert result["h"].shape == (5, 1)
-        assert isinstance(result["sums"], tuple)
-        np.testing.assert_allclose(result["sums"][1][0], result["h"].sum(axis=0))
+        assert result.h.shape == (5, 1)
+        assert isinstance(result.sums, tuple)
+        np.testing.assert_allclose(result.sums[1][0], result.h.sum(axis=0))
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_pickling_keeps_everything():
     assert canonical.digest(again) == canonical.digest(graph)
     assert [node.origin for node in again.nodes] == [node.origin for node in graph.nodes]
     W = np.random.default_rng(0).normal(size=(4, 3))
-    assert again({"W": W}, [0, 1])["loss"] == graph({"W": W}, [0, 1])["loss"]
+    assert again({"W": W}, [0, 1]).loss == graph({"W": W}, [0, 1]).loss
     # Our own ops come back as the very same objects: code compares them by identity.
     ops = {op.name: op for op in (node.op for node in graph.nodes)}
     assert all(node.op is ops[node.op.name] for node in again.nodes if node.op.name != "swish")

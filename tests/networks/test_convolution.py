@@ -83,10 +83,10 @@ def test_convolution_is_its_definition(case):
     expected = naive(x, W, *case[2:])
     f = graphc.compile(loss_of(case, named=True), of="loss")
     found = f(x, W)
-    np.testing.assert_allclose(found["y"], expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.y, expected, rtol=1e-12, atol=1e-12)
     plain = graphc.conv(x, W, stride=case[2], padding=case[3], dilation=case[4], groups=case[5])
     np.testing.assert_allclose(plain, expected, rtol=1e-12, atol=1e-12)
-    assert not np.shares_memory(found["y"], x)
+    assert not np.shares_memory(found.y, x)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -116,9 +116,9 @@ def test_f32_stays_f32(case):
     x, W = inputs(case, np.float32)
     f = graphc.compile(loss_of(case, "f32"), of="loss")
     value, grads = f.value_and_grad(x, W)
-    assert value["y"].dtype == grads.x.dtype == grads.W.dtype == np.float32
+    assert value.y.dtype == grads.x.dtype == grads.W.dtype == np.float32
     expected = naive(x.astype(np.float64), W.astype(np.float64), *case[2:])
-    np.testing.assert_allclose(value["y"], expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(value.y, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_against_scipy():

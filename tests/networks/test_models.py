@@ -22,7 +22,7 @@ def along(f, args, params, rng, step):
     def loss(t):
         moved = {name: p + t * direction[name] for name, p in params.items()}
         value = f(*args, moved)
-        return value["loss"] if isinstance(value, dict) else value
+        return getattr(value, "loss", value)
 
     _, grads = f.value_and_grad(*args, params)
     analytic = sum(np.vdot(grads.params[name], direction[name]) for name in params)
@@ -59,7 +59,7 @@ def test_perceptron(activation):
     out = params["W3"] @ out + params["b3"]
     step = graphc.compile(graph, of="loss")
     value, grads = step.value_and_grad(x, target, params)
-    np.testing.assert_allclose(value["out"], out, rtol=1e-12)
+    np.testing.assert_allclose(value.out, out, rtol=1e-12)
     assert {name: g.shape for name, g in grads.params.items()} == shapes
     numerical, analytic = along(step, (x, target), params, rng, 1e-6)
     assert numerical == pytest.approx(analytic, rel=1e-6)

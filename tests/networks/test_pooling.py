@@ -41,7 +41,7 @@ def test_max_pool(size, stride, padding, dtype):
 
     f = graphc.compile(graphc.trace(model, f"{dtype}[n, 3, 9, 8]"), of="loss")
     value, grads = f.value_and_grad(x)
-    np.testing.assert_array_equal(value["y"], expected)
+    np.testing.assert_array_equal(value.y, expected)
     assert grads.x.dtype == x.dtype
     gradient = np.zeros((2, 3, 9 + 2 * padding, 8 + 2 * padding))
     for i, j in np.ndindex(expected.shape[2:]):

@@ -333,9 +333,9 @@ def test_the_softmax_loss_as_it_is_taught(shifted):
     f = graphc.compile(graphc.trace(stable, scores, y), wrt="scores", cache=False)
     value, expected = f.value_and_grad(scores, y)
     assert np.isfinite(value)
-    np.testing.assert_allclose(found["loss"], value, rtol=1e-14)
+    np.testing.assert_allclose(found.loss, value, rtol=1e-14)
     np.testing.assert_allclose(d_scores, expected, atol=1e-15)
-    np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1, rtol=1e-15)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-15)
 
 
 def test_a_denominator_of_other_sums_is_no_softmax():

@@ -74,18 +74,18 @@ def spelled_out(s, y):
 def test_the_softmax_loss_of_the_lecture():
     f = graphc.compile(spelled_out, wrt="s", of="loss")
     out, d_s = f.value_and_grad(SCORES, LABEL)
-    assert [f"{v:.{k}f}" for v, k in zip(out["e"][0], (1, 1, 2), strict=True)] == [
+    assert [f"{v:.{k}f}" for v, k in zip(out.e[0], (1, 1, 2), strict=True)] == [
         "24.5",
         "164.0",
         "0.18",
     ]
-    assert [f"{v:.2f}" for v in out["p"][0]] == ["0.13", "0.87", "0.00"]
-    assert f"{out['loss']:.2f}" == "2.04"
-    assert f"{out['loss'] / math.log(10):.2f}" == "0.89"  # which one lecture prints
+    assert [f"{v:.2f}" for v in out.p[0]] == ["0.13", "0.87", "0.00"]
+    assert f"{out.loss:.2f}" == "2.04"
+    assert f"{out.loss / math.log(10):.2f}" == "0.89"  # which one lecture prints
     value, d = graphc.compile(loss_of_scores, wrt="s").value_and_grad(SCORES, LABEL)
     exact = np.exp(SCORES) / np.exp(SCORES).sum() - [[1, 0, 0]]
     assert value == pytest.approx(-math.log(math.exp(3.2) / np.exp(SCORES).sum()), rel=1e-14)
-    assert value == pytest.approx(out["loss"], rel=1e-14)
+    assert value == pytest.approx(out.loss, rel=1e-14)
     np.testing.assert_allclose(d, exact, rtol=1e-13)
     np.testing.assert_allclose(d_s, exact, rtol=1e-13)
 

@@ -27,7 +27,7 @@ def along(f, args, params, rng, step):
     def loss(t):
         moved = {name: p + t * direction[name] for name, p in params.items()}
         value = f(*args, moved)
-        return value["loss"] if isinstance(value, dict) else value
+        return getattr(value, "loss", value)
 
     _, grads = f.value_and_grad(*args, params)
     analytic = sum(np.vdot(grads.params[name], direction[name]) for name in params)
@@ -112,7 +112,7 @@ def test_the_hinge_loss_on_every_wire(graph):
     assert wires.grads["R"] == STRENGTH
     np.testing.assert_array_equal(wires.grads["margins"], np.full((6, 3), 1 / 6))
     value, grad = graphc.compile(graph, wrt="W").value_and_grad(W, x, y)
-    value = value["L"] if isinstance(value, dict) else value
+    value = getattr(value, "L", value)
     assert value == pytest.approx(data_loss + STRENGTH * R, rel=1e-14)
     # Two paths meet in W: through the scores, and through the regularisation.
     np.testing.assert_allclose(grad, d_W + 2 * STRENGTH * W, rtol=1e-13)
@@ -309,9 +309,9 @@ def test_ntm_is_the_published_machine():
     }
     found = step(tape, answer, params)
     expected = np.stack([machine_by_loops(tape[:, k], params) for k in range(5)], axis=1)
-    np.testing.assert_allclose(found["scores"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-5, atol=1e-6)
     bits = np.logaddexp(0, expected) - expected * answer
-    assert found["loss"] == pytest.approx(bits.mean(), rel=1e-6)
+    assert found.loss == pytest.approx(bits.mean(), rel=1e-6)
 
 
 def test_ntm_gradient_in_random_directions():
@@ -324,7 +324,7 @@ def test_ntm_gradient_in_random_directions():
 
 def test_ntm_weightings_are_distributions():
     step, params, tape, answer = small_machine(example("neural_turing_machine"), "f32")
-    weights = step(tape, answer, params)["weights"]
+    weights = step(tape, answer, params).weights
     assert weights.shape == (8, 2, 5, 8)
     assert weights.dtype == np.float32
     assert weights.min() >= 0

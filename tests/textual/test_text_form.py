@@ -235,8 +235,8 @@ def test_containers_survive():
     assert digest(again) == digest(f)
     given = {"layers": [{"W": np.ones(3)}, {"W": np.full(3, 2.0)}], "scale": (3.0, 4.0)}
     found = again(np.arange(3.0), given)
-    assert found["total"] == 9.0
-    np.testing.assert_array_equal(found["rest"][0], [8.0] * 3)
+    assert found.total == 9.0
+    np.testing.assert_array_equal(found.rest[0], [8.0] * 3)
     assert [node.params.path for node in again.inputs] == [node.params.path for node in f.inputs]
 
 

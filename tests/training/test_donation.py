@@ -64,10 +64,10 @@ def test_results_are_those_of_a_call_that_gives_nothing(function, donate):
     expected = graphc.compile(g, ())(**{name: array.copy() for name, array in given.items()})
     copies = {name: array.copy() for name, array in given.items()}
     found = graphc.compile(g, (), donate=donate)(**copies)
-    assert found.keys() == expected.keys()
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name])
-    arrays = [found[name] for name in found if np.ndim(found[name])]
+    assert found._fields == expected._fields
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    arrays = [part for part in found if np.ndim(part)]
     for k, a in enumerate(arrays):
         assert a.flags.writeable
         for b in arrays[k + 1 :]:

@@ -281,8 +281,8 @@ def test_scalar_parameters_and_a_builder():
         params, state, value = step(params, state, {"y": 3 * x - 1, "x": x})
     assert params["w"] == pytest.approx(3, abs=1e-3)
     assert params["c"] == pytest.approx(-1, abs=1e-3)
-    assert value["error"] < 1e-6
-    assert value["slope"] == pytest.approx(3, abs=1e-3)
+    assert value.error < 1e-6
+    assert value.slope == pytest.approx(3, abs=1e-3)
 
 
 def test_results_are_fresh_and_inputs_untouched():
