@@ -146,7 +146,7 @@ def _look(printer: Printer, step: Look) -> Text:
         inside = subscript(printer, kind.entries)
         return (text if inside == "..." else f"{text}[{inside}]"), ATOM
     if isinstance(kind, Transpose):
-        return f"{text}{_transpose(kind.axes)}", ATOM
+        return f"{text}{transposed(kind.axes)}", ATOM
     if isinstance(kind, Reshape):
         if not kind.shape:
             return f"{text}.reshape(())[()]", ATOM
@@ -175,7 +175,8 @@ def _typed(printer: Printer, operand: Operand, out: Value) -> str:
     return text
 
 
-def _transpose(axes: tuple[int, ...]) -> str:
+def transposed(axes: tuple[int, ...]) -> str:
+    """`.T`, or what else exchanges the axes so."""
     rank = len(axes)
     if axes == tuple(reversed(range(rank))):
         return ".T"

@@ -14,7 +14,7 @@ from codegen.arrays import (
     subscript,
 )
 from codegen.comments import without_echoes
-from codegen.looped import write_offsets, write_push, write_sweep
+from codegen.looped import write_offsets, write_push, write_rows, write_sweep
 from codegen.names import Names
 from codegen.plan.buffers import Buffers
 from codegen.plan.memory import Memory
@@ -28,6 +28,7 @@ from codegen.plan.steps import (
     Product,
     Push,
     Put,
+    Rows,
     Sheet,
     Span,
     Step,
@@ -226,6 +227,8 @@ class Emitter:
             write_offsets(self, step)
         elif isinstance(step, Sweep):
             write_sweep(self, step)
+        elif isinstance(step, Rows):
+            write_rows(self, step)
         elif isinstance(step, Push):
             write_push(self, step)
         elif isinstance(step, Invoke) and len(step.outs) > 1:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codegen.arrays import expression, filled, shape_text, span_text
-from codegen.plan.steps import Offsets, Push, Span, Strip, Sweep, Value
+from codegen.arrays import expression, filled, shape_text, span_text, transposed
+from codegen.plan.steps import Offsets, Push, Rows, Span, Strip, Sweep, Value
 from codegen.printers import ATOM, dtype_text
 from codegen.source import Assign, Block, Do, Lines, Source
 from codegen.types import Dim, Shape, Size
@@ -118,8 +118,44 @@ def write_sweep(emitter: Emitter, step: Sweep) -> None:
     _each_image(emitter, step, before, body, f"range({count})")
 
 
+def write_rows(emitter: Emitter, step: Rows) -> None:
+    """A loop over blocks of images: rows of windows, then a product of matrices."""
+    printer, out = emitter.printer, step.out
+    name = emitter.plan.names[out.index]
+    windows, other = (printer.operand(operand, ATOM) for operand in step.operands)
+    image, rows = emitter.counter("image"), emitter.counter("rows")
+    view = step.operands[0]
+    assert isinstance(view, Value)
+    count, width = printer.size(view.shape[0]), printer.size(step.width)
+    part = f"[{image} : {image} + {step.block}]"
+    body: list[Source] = [Assign(rows, f"{windows}{part}.reshape(-1, {width})", tag=step.tag)]
+    if step.summing:
+        term = f"{rows}.T @ {other}{part}.reshape(-1, {printer.size(out.shape[1])})"
+        _sum_images(emitter, step, [], body, count, term, step.block)
+        return
+    emitter.assign(step, name, filled(printer, out, 0, empty=True))
+    last, axes = name, step.axes
+    if axes != tuple(range(len(axes))):
+        last = emitter.plan.scope.fresh(f"{name}_last")
+        emitter.sources.append(Assign(last, f"{name}{transposed(axes)}", tag=step.tag))
+    shape = ", ".join(printer.size(out.shape[axis]) for axis in axes[1:])
+    body.append(Assign(f"{last}{part}", f"({rows} @ {other}).reshape(-1, {shape})", tag=step.tag))
+    _each_image(emitter, step, [], body, _range(count, step.block))
+
+
+def _range(count: str, block: int) -> str:
+    """The first image of every block."""
+    return f"range(0, {count}, {block})" if block > 1 else f"range({count})"
+
+
 def _sum_images(
-    emitter: Emitter, step: Sweep, before: list[Source], body: list[Source], count: str, term: str
+    emitter: Emitter,
+    step: Sweep | Rows,
+    before: list[Source],
+    body: list[Source],
+    count: str,
+    term: str,
+    block: int = 1,
 ) -> None:
     """The terms of all images, added up in their order. Several threads make one term each, which
     are added before the next: so rounding does not depend on who is first."""
@@ -129,28 +165,34 @@ def _sum_images(
     image = emitter.counter("image")
     if threads == 1:
         body.append(Assign(name, term, "+=", tag=tag))
-        _each_image(emitter, step, before, body, f"range({count})")
+        _each_image(emitter, step, before, body, _range(count, block))
         return
     fresh = emitter.plan.scope.fresh
     terms, first, untaken, work = map(fresh, ("terms", "first", "untaken", "work"))
     several = Value(0, step.out.dtype, (threads, *step.out.shape), "", False)
     sources.append(Assign(terms, filled(printer, several, 0, empty=True), tag=tag))
-    body.append(Assign(f"{terms}[{image} % {threads}]", term, tag=tag))
+    place = f"{image} // {block} % {threads}" if block > 1 else f"{image} % {threads}"
+    body.append(Assign(f"{terms}[{place}]", term, tag=tag))
     loop = [*before, Block(f"for {image} in {untaken}:", body, tag)]
     sources.extend([Lines([""]), Block(f"def {work}():", loop, tag), Lines([""])])
     printer.modules.add("threads")
-    taken = f"range({first}, min({first} + {threads}, {count}))"
-    adding: list[Source] = [Assign(name, f"{terms}[{image} % {threads}]", "+=", tag=tag)]
+    each = f", {block}" if block > 1 else ""
+    taken = f"range({first}, min({first} + {threads * block}, {count}){each})"
+    adding: list[Source] = [Assign(name, f"{terms}[{place}]", "+=", tag=tag)]
     rounds: list[Source] = [
         Assign(untaken, f"iter({taken})", tag=tag),
         Do(f"_on_threads({work})", tag),
         Block(f"for {image} in {taken}:", adding, tag),
     ]
-    sources.append(Block(f"for {first} in range(0, {count}, {threads}):", rounds, tag))
+    sources.append(Block(f"for {first} in range(0, {count}, {threads * block}):", rounds, tag))
 
 
 def _each_image(
-    emitter: Emitter, step: Sweep | Push, before: list[Source], body: list[Source], images: str
+    emitter: Emitter,
+    step: Sweep | Rows | Push,
+    before: list[Source],
+    body: list[Source],
+    images: str,
 ) -> None:
     """The loop over images; with several threads each takes the next image, into columns of its
     own."""

@@ -14,6 +14,7 @@ from codegen.infer import promote
 from codegen.plan.axes import transpose
 from codegen.plan.matmul import matmul, split_order
 from codegen.plan.pulls import pulled
+from codegen.plan.rows import row_products
 from codegen.plan.shapes import broadcast, full
 from codegen.plan.steps import (
     Apply,
@@ -49,6 +50,13 @@ def contract(sheet: Sheet, statement: Contract, args: list[Value], options: Opti
         if pull is not None:
             out_index, arg_index, extents, numbers = pull
             plain = True
+    rows = None
+    if plain:
+        dtype = out.type.dtype
+        rows = row_products(sheet, args, out_index, arg_index, extents, numbers, dtype)
+    if rows is not None:
+        rows.hint, rows.keep = out.name, out.keep_name
+        return rows
     factors = [
         read(sheet, value, indices, extents) for value, indices in zip(args, arg_index, strict=True)
     ]

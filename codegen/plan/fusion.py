@@ -20,6 +20,7 @@ from codegen.plan.steps import (
     Operand,
     Push,
     Put,
+    Rows,
     Sheet,
     Step,
     Sweep,
@@ -119,7 +120,7 @@ def _is_inline(
         return _look_is_inline(step, uses)
     if len(readers) != 1 or not readers:
         return False
-    if isinstance(step, Assemble | Put | Offsets | Sweep | Push):
+    if isinstance(step, Assemble | Put | Offsets | Sweep | Rows | Push):
         return False
     if isinstance(step, Invoke) and len(step.outs) > 1:
         return False
@@ -170,7 +171,7 @@ def _look_is_inline(step: Look, uses: Uses) -> bool:
 
 def _needs_name(reader: Step, value: Value, scalar_mode: bool) -> bool:
     """Whether the reader's code mentions this operand several times, or before or after it."""
-    if isinstance(reader, Offsets | Sweep | Push):
+    if isinstance(reader, Offsets | Sweep | Rows | Push):
         return True
     if isinstance(reader, Look):
         return isinstance(reader.kind, Window) or (

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from codegen.plan.buffers import FOREVER, Buffers
-from codegen.plan.steps import Look, Push, Sheet, Step, Sweep, Value, outs_of, values_of
+from codegen.plan.steps import Look, Push, Rows, Sheet, Step, Sweep, Value, outs_of, values_of
 from codegen.plan.tiles import Region
 from codegen.plan.uses import Uses
 from codegen.types import Shape, Size, substitute
@@ -104,6 +104,9 @@ def _storages(
         at = starts.get(step, place)
         if isinstance(step, Sweep | Push):
             passing[at] += _size(step.columns, step.out.dtype, sizes)
+        if isinstance(step, Rows):
+            windows = values_of(step)[0].shape
+            passing[at] += _size((step.block, *windows[1:]), step.out.dtype, sizes)
         for out in outs_of(step):
             index = out.index
             root = _root(out, places)

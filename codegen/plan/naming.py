@@ -150,12 +150,16 @@ def _by_operands(step: Step, names: list[str]) -> str:
     first = operands[0] if operands else ""
     if isinstance(step, Look):
         word = _LOOKS.get(type(step.kind))
+        first = first or _shown(step.operands[0], names)
         return f"{first.removesuffix('_padded')}_{word}" if word and first else ""
     if isinstance(step, Invoke):
         name = step.function.rpartition(".")[2]
         return "index" if name == "arange" else f"{name}_{first}" if first else name
     if isinstance(step, Apply):
         return _by_function(step, operands)
+    if isinstance(step, Assemble):
+        first = first or _shown(step.operands[0], names) if len(operands) == 1 else ""
+        return f"{first}_padded" if first else ""
     if not first:
         return ""
     if isinstance(step, Offsets) and step.body:
@@ -166,7 +170,16 @@ def _by_operands(step: Step, names: list[str]) -> str:
         return f"{first}_{operands[-1]}" if operands[-1] else ""
     if isinstance(step, Product) and all(operands):
         return f"{first}_{operands[1]}"
-    return f"{first}_padded" if isinstance(step, Assemble) and len(operands) == 1 else ""
+    return ""
+
+
+def _shown(operand: Operand, names: list[str]) -> str:
+    """The name of what is shown with its axes exchanged."""
+    step = operand.step if isinstance(operand, Value) else None
+    if not isinstance(step, Look) or not isinstance(step.kind, Transpose):
+        return ""
+    source = step.operands[0]
+    return names[source.index] if isinstance(source, Value) else ""
 
 
 def _by_function(step: Apply, operands: list[str]) -> str:

@@ -8,6 +8,7 @@
          | Take | Put     integer-array indexing, and its adjoint
          | Assemble       an array filled, then written by regions
          | Sweep          matrix products with windows, image by image
+         | Rows           the same for small maps, several images a product
          | Offsets        windows folded, or added into an array, one offset after another
          | Push           matrix products whose windows are added up, image by image
          | Invoke         a call that is computed as a whole
@@ -324,6 +325,35 @@ class Sweep(Step):
         self.columns = columns
         self.flat = flat
         self.product = product
+        self.summing = summing
+
+
+class Rows(Step):
+    """Matrix products with the windows of several images: a row is what one place reads.
+
+    Operands: windows [images, places, what a place reads], and a matrix, or [images, places, rows]
+    for the gradient of one. block: images a product; width: elements a row; axes: those of out in
+    the order (images, places, columns of the matrix).
+    summing False: out[block] = rows @ matrix; True: out += rows.T @ other[block].
+    """
+
+    __slots__ = ("axes", "block", "summing", "width")
+
+    def __init__(
+        self,
+        out: Value,
+        operands: tuple[Operand, ...],
+        note: str,
+        tag: str,
+        block: int,
+        width: Size,
+        axes: tuple[int, ...],
+        summing: bool,
+    ) -> None:
+        super().__init__(out, operands, note, tag)
+        self.block = block
+        self.width = width
+        self.axes = axes
         self.summing = summing
 
 

@@ -65,18 +65,37 @@ def _interior(margins: list[tuple[Size, Size]], shape: Shape) -> tuple[tuple[Spa
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def read(sheet: Sheet, value: Value, indices: tuple[Affine, ...], extents: Extents) -> Factor:
-    """The value as an array with one axis a name; zero where an index would read outside it."""
+def reaches_out(value: Value, indices: tuple[Affine, ...], extents: Extents) -> bool:
+    """Whether an index would read outside the value, so that it is copied into zeros."""
+    pairs = zip(indices, value.shape, strict=True)
+    return any(_margins(index, n, extents) != (0, 0) for index, n in pairs)
+
+
+def read(
+    sheet: Sheet,
+    value: Value,
+    indices: tuple[Affine, ...],
+    extents: Extents,
+    order: tuple[str, ...] = (),
+) -> Factor:
+    """The value as an array with one axis a name; zero where an index would read outside it.
+    order: that of the axes of windows, where it is not that of the indices."""
     sizes = tuple(extents[name] for index in indices for name, _ in index.terms)
-    key = (value, indices, sizes)
+    key = (value, indices, sizes, order)
     known = sheet.seen.get(key)
     if known is None:
-        known = sheet.seen[key] = _read(sheet, value, indices, extents)
+        known = sheet.seen[key] = _read(sheet, value, indices, extents, order)
     assert isinstance(known, Factor)
     return known
 
 
-def _read(sheet: Sheet, value: Value, indices: tuple[Affine, ...], extents: Extents) -> Factor:
+def _read(
+    sheet: Sheet,
+    value: Value,
+    indices: tuple[Affine, ...],
+    extents: Extents,
+    order: tuple[str, ...],
+) -> Factor:
     margins = [_margins(i, n, extents) for i, n in zip(indices, value.shape, strict=True)]
     if any(margin != (0, 0) for margin in margins):
         region, padded = _interior(margins, value.shape)
@@ -103,6 +122,8 @@ def _read(sheet: Sheet, value: Value, indices: tuple[Affine, ...], extents: Exte
             for index, start, size in zip(indices, starts, value.shape, strict=True)
         ]
         return Factor(sheet.look(value, Index(tuple(entries)), shape), names)
+    if order:
+        names, shape = order, tuple(extents[name] for name in order)
     steps = tuple(tuple(dict(index.terms).get(name, 0) for index in indices) for name in names)
     return Factor(sheet.look(value, Window(starts, steps), shape), names)
 

@@ -56,6 +56,12 @@ CASES = [
     ((2, 32, 15, 29), (6, 16, 3, 3), (1, 2), (1, 1), (1, 1), 2),
     ((1, 4, 4, 4, 4), (2, 2, 3, 3, 3), (1, 1, 2), (1, 1, 1), (1, 1, 1), 2),
     ((2, 4, 17, 17), (20, 4, 5, 5), (1, 1), (2, 2), (1, 1), 1),
+    # Small maps: several images a product, channels last.
+    ((45, 8, 6, 5), (3, 8, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((75, 32, 12), (5, 32, 3), (1,), (0,), (1,), 1),
+    ((48, 12, 9, 9), (5, 12, 3, 3), (2, 2), (1, 1), (1, 1), 1),
+    ((37, 20, 9, 8), (2, 20, 3, 3), (1, 1), ((0, 2), (1, 0)), (2, 2), 1),
+    ((40, 4, 5, 5, 5), (6, 4, 2, 2, 3), (1, 1, 1), (0, 0, 1), (1, 1, 1), 1),
 ]
 
 
@@ -250,6 +256,29 @@ def test_memory_does_not_grow_with_the_kernel_s_area(kernels):
     columns = 25 * max(x.nbytes, result) // 32
     assert peak < 4 * x.nbytes + 3 * result + 3 * columns
     assert peak < 25 * x.nbytes
+
+
+def test_small_maps_are_rows_of_several_images():
+    """Neither a loop over images nor the columns of all: memory is that of the arrays."""
+    g = graphc.trace(
+        lambda x, W: (graphc.conv(x, W, padding=1) ** 2).sum(),
+        "f32[n, 16, 8, 8]",
+        "f32[16, 16, 3, 3]",
+    )
+    f = graphc.compile(g)
+    assert f.source.count("rows = x_windows[image : image + 4].reshape(-1, 144)") > 1
+    assert "columns" not in f.source
+    W = RNG.normal(size=(16, 16, 3, 3)).astype(np.float32)
+    for images in (0, 1, 7, 64):
+        x = RNG.normal(size=(images, 16, 8, 8)).astype(np.float32)
+        tracemalloc.start()
+        value, grads = f.value_and_grad(x, W)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        y = naive(x, W, (1, 1), (1, 1), (1, 1), 1)
+        assert value == pytest.approx((y * y).sum(), rel=1e-4)
+        assert grads.x.shape == x.shape
+    assert peak < 6 * x.nbytes + 1e6
 
 
 @pytest.mark.parametrize("kernels", [8, 40])
