@@ -40,7 +40,10 @@ def expression(printer: Printer, step: Step) -> Text:
         return _look(printer, step)
     if isinstance(step, Product):
         a, b = step.operands
-        left, right = printer.operand(a, PRODUCT), printer.operand(b, PRODUCT + 1)
+        # `1 / s @ x` is right, and reads as if it were not.
+        chained = isinstance(a, Value) and isinstance(a.step, Product)
+        left = printer.operand(a, PRODUCT if chained else PRODUCT + 1)
+        right = printer.operand(b, PRODUCT + 1)
         return f"{left} @ {right}", PRODUCT
     if isinstance(step, Fold):
         return _fold(printer, step), ATOM

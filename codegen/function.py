@@ -32,6 +32,7 @@ from codegen.plan.strength import strengthen
 from codegen.plan.sums import simplify_sums
 from codegen.plan.tiles import settle, tiles
 from codegen.plan.uses import Uses, uses
+from codegen.plan.weighted import weigh
 from codegen.plan.workspace import Workspace, placed
 from codegen.printers import MathPrinter, Printer, dtype_text
 from codegen.program import Function, Options, Program, Tree, Var
@@ -124,11 +125,10 @@ def plan_function(
     if share(sheet, read):
         read = uses(sheet, results)
     for _ in range(_ROUNDS):
-        changed = strengthen(sheet, read) | simplify_sums(sheet, read)
-        if changed:
-            read = uses(sheet, results)
-        if numbers(sheet, read):
-            read, changed = uses(sheet, results), True
+        changed = False
+        for rewrite in (strengthen, weigh, simplify_sums, numbers):
+            if rewrite(sheet, read):
+                read, changed = uses(sheet, results), True
         if not changed:
             break
     if copy_transposed(sheet):

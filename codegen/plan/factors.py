@@ -32,7 +32,8 @@ def pull_out(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step |
     total.step = fold
     before.append(fold)
     for position, (name, rest, first) in enumerate(outside):
-        made = tuple(_reduced(sheet, operand, step, summed, before) for operand in rest)
+        axes = () if step.keepdims else step.axes
+        made = tuple(reduced(sheet, operand, axes, summed, step, before) for operand in rest)
         last = position == len(outside) - 1
         value = out if last else sheet.value(out.dtype, out.shape)
         operands = (*made, total) if first else (total, *made)
@@ -64,10 +65,10 @@ def _strip(
         if name not in ("multiply", "divide"):
             break
         a, b = made.operands
-        if _is_constant(b, fold, like) and _is_whole(a, like):
+        if is_constant(b, fold.axes, like) and _is_whole(a, like):
             outside.append((name, (b,), False))
             operand = a
-        elif name == "multiply" and _is_constant(a, fold, like) and _is_whole(b, like):
+        elif name == "multiply" and is_constant(a, fold.axes, like) and _is_whole(b, like):
             outside.append((name, (a,), True))
             operand = b
         else:
@@ -93,35 +94,41 @@ def _is_whole(operand: Operand, like: Value) -> bool:
     )
 
 
-def _is_constant(operand: Operand, fold: Fold, like: Value) -> bool:
-    """Whether the operand has one value along all axes of the sum."""
+def is_constant(operand: Operand, axes: tuple[int, ...], like: Value) -> bool:
+    """Whether an operand of `like` has one value along all of the axes."""
     if isinstance(operand, Number):
         return True
     if not isinstance(operand, Value) or operand.dtype != like.dtype:
         return False
     lead = len(like.shape) - len(operand.shape)
-    return all(axis < lead or operand.shape[axis - lead] == 1 for axis in fold.axes)
+    return all(axis < lead or operand.shape[axis - lead] == 1 for axis in axes)
 
 
-def _reduced(
-    sheet: Sheet, operand: Operand, fold: Fold, like: Value, before: list[Step]
+def reduced(
+    sheet: Sheet, operand: Operand, axes: tuple[int, ...], like: Value, at: Step, before: list[Step]
 ) -> Operand:
-    """The factor in the shape of the sum."""
-    if not isinstance(operand, Value) or not operand.shape or fold.keepdims:
+    """An operand of `like`, which is constant along some axes, without them."""
+    if not isinstance(operand, Value) or not operand.shape:
         return operand
     lead = len(like.shape) - len(operand.shape)
     entries: list[At | Span | None] = []
     shape = []
     for axis, size in enumerate(operand.shape, start=lead):
-        if axis in fold.axes:
+        if axis in axes:
             entries.append(At(0))
         else:
             entries.append(full(size))
             shape.append(size)
     if len(shape) == len(operand.shape):
         return operand
+    made = operand.step
+    if isinstance(made, Look) and isinstance(made.kind, Index):
+        # The axes were put there for the product's sake.
+        added = tuple(None if isinstance(entry, At) else entry for entry in entries)
+        if made.kind.entries == added:
+            return made.operands[0]
     value = sheet.value(operand.dtype, tuple(shape))
-    look = Look(value, (operand,), fold.note, fold.tag, Index(tuple(entries)))
+    look = Look(value, (operand,), at.note, at.tag, Index(tuple(entries)))
     value.step = look
     before.append(look)
     return value

@@ -38,14 +38,14 @@ from codegen.program import Reshape
 from codegen.types import Shape, product
 
 # BLAS adds in sequence what NumPy adds pairwise: in single precision a long sum would show it.
-_LONGEST_SINGLE = 4096
+LONGEST_SINGLE = 4096
 # Of shorter rows each costs more than its sum; larger arrays are worked on in tiles.
 _SHORTEST_ROW = 32
 _LARGEST = 1 << 20
 # Below this einsum's own overhead is what counts.
 _LONG_ENOUGH = 4096
 # Below this NumPy's sum along an axis costs no more than a vector of ones and its product.
-_MANY = 8192
+MANY = 8192
 
 Ones = dict[tuple[str, int], Value]
 
@@ -85,7 +85,7 @@ def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step |
     if not isinstance(matrix, Value) or matrix.dtype not in ("f64", "f32"):
         return None
     rank, count = len(matrix.shape), product(matrix.shape)
-    if rank < 2 or matrix.dtype != out.dtype or not isinstance(count, int) or count < _MANY:
+    if rank < 2 or matrix.dtype != out.dtype or not isinstance(count, int) or count < MANY:
         return None
     width = matrix.shape[-1]
     assert isinstance(width, int)
@@ -94,7 +94,7 @@ def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step |
             shape = (count // width, width)
             matrix = _looked(sheet, step, matrix, Reshape(shape), shape, before)
         length, kept = count // width, (width,)
-    elif rank == 2 and step.axes == (1,) and (matrix.dtype == "f64" or width <= _LONGEST_SINGLE):
+    elif rank == 2 and step.axes == (1,) and (matrix.dtype == "f64" or width <= LONGEST_SINGLE):
         length, kept = width, (count // width,)
     else:
         return None
@@ -153,7 +153,7 @@ def _call(step: Fold, summed: Value) -> str:
         return ""
     if step.axes == tuple(range(rank)):
         count = product(summed.shape)
-        if dtype == "f32" and not (isinstance(count, int) and count <= _LONGEST_SINGLE):
+        if dtype == "f32" and not (isinstance(count, int) and count <= LONGEST_SINGLE):
             return ""
         return "np.dot" if rank == 1 else "np.vdot"
     return "np.vecdot" if step.axes == (rank - 1,) else ""
@@ -169,7 +169,7 @@ def _dots_of_rows(
     count, row = product(shape), shape[-1]
     if not (isinstance(count, int) and isinstance(row, int) and len(shape) > 1):
         return None
-    if count > _LARGEST or not _SHORTEST_ROW <= row <= _LONGEST_SINGLE:
+    if count > _LARGEST or not _SHORTEST_ROW <= row <= LONGEST_SINGLE:
         return None
     rows = sheet.value(step.out.dtype, shape[:-1])
     dots = Invoke(rows, factors, step.note, step.tag, "np.vecdot", (), (rows,))

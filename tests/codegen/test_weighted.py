@@ -1,0 +1,121 @@
+"""Sums of products with smaller arrays: the same numbers, from fewer large arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc
+from graphc.autodiff import grad
+from graphc.interpret import evaluate_outputs
+
+N, M = 150, 70
+
+
+def lines_of(function, *arrays, rtol=1e-11, constant=()):
+    """The lines of the gradient's function, after value and gradients are compared with the
+    interpreter's. constant: inputs without a gradient."""
+    graph = graphc.trace(function, *arrays)
+    names = [node.name for node in graph.inputs]
+    given = dict(zip(names, arrays, strict=True))
+    wrt = [name for name in names if name not in constant]
+    compiled = graphc.compile(graph, wrt=wrt, cache=False)
+    value, grads = compiled.value_and_grad(*arrays)
+    (expected,) = evaluate_outputs(graph, given).values()
+    np.testing.assert_allclose(value, expected, rtol=rtol, atol=rtol)
+    slopes = evaluate_outputs(grad(graph, wrt=wrt), given)
+    for name, found in zip(wrt, grads, strict=True):
+        scale = np.abs(slopes[f"d_{name}"]).max()
+        np.testing.assert_allclose(found, slopes[f"d_{name}"], rtol=rtol, atol=rtol * scale)
+    body = compiled.source.partition("def value_and_grad")[2].partition("\ndef ")[0]
+    return [line.strip() for line in body.splitlines()]
+
+
+def arrays_of(*shapes, dtype=np.float64):
+    rng = np.random.default_rng(7)
+    return [rng.normal(size=shape).astype(dtype) + 0.25 for shape in shapes]
+
+
+def normalisation(axis):
+    def loss(x, g, b, c):
+        centred = x - x.mean(axis, keepdims=True)
+        variance = (centred * centred).mean(axis, keepdims=True)
+        return ((centred / np.sqrt(variance + 1e-5) * g + b) * c).sum()
+
+    return loss
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_normalisation_stores_no_normalised_input(axis, dtype):
+    arrays = arrays_of((N, M), (M,), (M,), (N, M), dtype=dtype)
+    rtol = 1e-11 if dtype is np.float64 else 2e-4
+    lines = lines_of(normalisation(axis), *arrays, rtol=rtol, constant="c")
+    assert any("np.dot(d_b, b)" in line for line in lines)
+    # The normalised input is not stored: only sums would read it.
+    assert not any("+= b" in line or "= centred / " in line for line in lines)
+
+
+def test_factors_that_vary_along_a_sum_are_weights():
+    def loss(x, c, s, g):
+        return np.exp((c * (x / s)).sum(axis=0) * 0.01) @ g
+
+    lines = lines_of(loss, *arrays_of((N, M), (N, M), (N, 1), (M,)))
+    assert any(" @ " in line and "1.0 / s[:, 0]" in line for line in lines)
+
+
+def test_a_product_serves_all_its_sums():
+    def loss(x, c, s, g):
+        u = x / s
+        return np.sin((c * u).sum(axis=0)) @ g + np.cos((c * g * u).sum(axis=1)).sum()
+
+    lines = lines_of(loss, *arrays_of((N, M), (N, M), (N, 1), (M,)), constant="xcs")
+    assert lines.count("u *= c") == 1
+    assert not any("einsum" in line or "vecdot" in line for line in lines)
+
+
+def test_what_something_else_reads_stays():
+    """The large array is there: to read it is the shortest."""
+
+    def loss(x, s):
+        u = x / s
+        return np.exp(-u * u).sum() + np.sin(u.sum(axis=0)).sum()
+
+    lines = lines_of(loss, *arrays_of((N, M), (N, 1)))
+    assert not any("1.0 / s[:, 0] @" in line or "(1.0 / s[:, 0]) @" in line for line in lines)
+
+
+def test_terms_that_may_cancel_are_added_up_together():
+    """x - y may be exact: their sums apart are not."""
+
+    def loss(x, y, c):
+        return ((x - y) * c).sum() + np.sin((x * c).sum(axis=0)).sum() + (y * c).sum(axis=0)[0]
+
+    x, y, c = arrays_of((N, M), (N, M), (N, M))
+    lines_of(loss, x + 1e8, x + 1e8 + 1e-3 * y, c, rtol=1e-7)
+    graph = graphc.trace(loss, x, y, c)
+    near = x + 1e8, x + 1e8 + 1e-3 * y, c
+    expected = evaluate_outputs(graph, dict(zip("xyc", near, strict=True)))
+    found = graphc.compile(graph, cache=False).value_and_grad(*near)[0]
+    np.testing.assert_allclose(found, next(iter(expected.values())), rtol=1e-13)
+
+
+def test_named_values_are_kept():
+    b = graphc.Builder("named")
+    x, s, c = (
+        b.input("x", f"f64[{N}, {M}]"),
+        b.input("s", f"f64[{N}, 1]"),
+        b.input("c", f"f64[{N}, {M}]"),
+    )
+    u = b.node("u", x / s)
+    b.output("f", (c * u).sum(axis=0).sum())
+    assert "u = x / s" in graphc.compile(b, cache=False).source
+
+
+def test_long_sums_of_single_precision_are_not_added_in_sequence():
+    x, g = arrays_of((4, 5000), (5000,), dtype=np.float32)
+
+    def loss(x, g):
+        return np.sin((x * g).sum(axis=1)).sum()
+
+    assert not any("x @ g" in line for line in lines_of(loss, x, g, rtol=1e-3))
