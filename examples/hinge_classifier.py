@@ -5,17 +5,17 @@ scores, the scores a data loss, and the weights a regularisation,
 
     L = mean_i sum_{j != y_i} max(0, s_ij - s_iy + 1) + strength * sum W^2
 
-minimised on the handwritten digits by minibatch gradient descent.
+minimised on the handwritten digits as the softmax classifier's.
 """
 
 import argparse
 
-import digits
 import numpy as np
+from softmax_classifier import train
 
 import graphc
 
-STRENGTH, BATCH, EPOCHS, RATE = 1e-3, 256, 200, 0.1
+STRENGTH, EPOCHS, RATE = 1e-3, 200, 0.1
 
 
 @graphc.trace(
@@ -34,26 +34,12 @@ def loss(x, y, W, b):
     return data_loss + regularisation
 
 
-def train(epochs, seed=0):
-    """Train; return (loss before, loss after, test accuracy)."""
-    x, y = digits.load()
-    training, testing = digits.split(y, np.random.default_rng(seed))
-    data = (x[training], y[training])
-    step = graphc.train_step(loss, graphc.optimizers.GradientDescent(RATE))
-    params = step.init_params(seed)
-    before = step.evaluate(params, data)
-    params = graphc.fit(step, params, data, batch_size=BATCH, epochs=epochs, seed=seed).params
-    after = step.evaluate(params, data)
-    found = np.argmax(x[testing] @ params["W"] + params["b"], axis=1)
-    return before, after, np.mean(found == y[testing])
-
-
 def main(arguments=None):
     """Train, and print the loss and the test accuracy, which is returned."""
     parser = argparse.ArgumentParser(description="A hinge-loss classifier of handwritten digits.")
     parser.add_argument("--quick", action="store_true", help="a few epochs")
     options = parser.parse_args(arguments)
-    before, after, accuracy = train(10 if options.quick else EPOCHS)
+    before, after, accuracy = train(loss, RATE, 10 if options.quick else EPOCHS)
     print(f"hinge loss with L2: {before:.4f} before, {after:.4f} after training")
     print(f"test accuracy {accuracy:.1%}")
     return accuracy

@@ -1,6 +1,6 @@
 """Minibatch gradient descent and the curve of its loss: `python examples/minibatch.py [--quick]`.
 
-A two-layer net on handwritten digits. The loop has four steps: sample a batch of 256, forward,
+The two-layer net of digits.py. The loop has four steps: sample a batch of 256, forward,
 backward, update; the last three are one compiled function. `graphc.fit` is the same loop with
 history, progress and checkpoints, and finds the same numbers from the same batches.
 `--plot loss.png` draws the loss over minibatches with matplotlib; it is shown in characters too.
@@ -14,25 +14,11 @@ import numpy as np
 import graphc
 
 BATCH, EPOCHS, RATE = 256, 60, 0.5
-he, zeros = graphc.initialisers.he_normal(), graphc.initialisers.zeros()
-
-
-@graphc.trace(
-    x="f64[batch, 64]",
-    y="i64[batch]",
-    W1=graphc.param("f64[64, 64]", init=he),
-    b1=graphc.param("f64[64]", init=zeros),
-    W2=graphc.param("f64[64, 10]", init=he),
-    b2=graphc.param("f64[10]", init=zeros),
-)
-def loss(x, y, W1, b1, W2, b2):
-    h = np.maximum(x @ W1 + b1, 0)
-    return graphc.cross_entropy(h @ W2 + b2, y).mean()
 
 
 def by_hand(x, y, epochs):
     """The loop itself; returns the parameters and the loss of every minibatch."""
-    step = graphc.train_step(loss, graphc.optimizers.GradientDescent(RATE))
+    step = graphc.train_step(digits.loss, graphc.optimizers.GradientDescent(RATE))
     params = step.init_params(seed=0)
     state = step.init(params)
     losses = []
@@ -47,7 +33,7 @@ def by_hand(x, y, epochs):
 
 def by_fit(x, y, epochs):
     """The same by `graphc.fit`."""
-    step = graphc.train_step(loss, graphc.optimizers.GradientDescent(RATE))
+    step = graphc.train_step(digits.loss, graphc.optimizers.GradientDescent(RATE))
     params = step.init_params(seed=0)
     return graphc.fit(step, params, (x, y), batch_size=BATCH, epochs=epochs, seed=0)
 

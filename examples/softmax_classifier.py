@@ -41,12 +41,12 @@ def one_example():
     return graphc.softmax(scores, axis=1)[0], value, gradient[0]
 
 
-def train(epochs, seed=0):
-    """Train on the digits; return (loss before, loss after, test accuracy)."""
+def train(graph, rate, epochs, seed=0):
+    """Train a linear classifier on the digits; return (loss before, loss after, test accuracy)."""
     x, y = digits.load()
     training, testing = digits.split(y, np.random.default_rng(seed))
     data = (x[training], y[training])
-    step = graphc.train_step(classifier, graphc.optimizers.GradientDescent(RATE))
+    step = graphc.train_step(graph, graphc.optimizers.GradientDescent(rate))
     params = step.init_params(seed)
     before = step.evaluate(params, data)
     params = graphc.fit(step, params, data, batch_size=BATCH, epochs=epochs, seed=seed).params
@@ -68,7 +68,7 @@ def main(arguments=None):
     print("gradient      ", " ".join(f"{g:5.2f}" for g in gradient))
 
     epochs = 10 if options.quick else EPOCHS
-    before, after, accuracy = train(epochs)
+    before, after, accuracy = train(classifier, RATE, epochs)
     print(
         f"digits: {epochs} epochs, loss {before:.3f} to {after:.3f}, test accuracy {accuracy:.1%}"
     )

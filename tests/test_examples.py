@@ -100,7 +100,7 @@ def test_softmax_classifier(capsys):
 
     example["main"](["--quick"])
     assert "loss            2.04" in capsys.readouterr().out
-    before, after, accuracy = example["train"](100)
+    before, after, accuracy = example["train"](example["classifier"], example["RATE"], 100)
     assert before == pytest.approx(np.log(10), abs=0.05)
     assert after < 0.2
     assert accuracy > 0.95

@@ -30,6 +30,7 @@ TITLES = (
     "Memory",
     "Calls",
     "Starts",
+    "Systems",
 )
 
 

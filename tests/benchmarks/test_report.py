@@ -70,3 +70,16 @@ def test_the_profile_finds_the_statement_that_takes_the_time(tools):
     found = tools[2].shares(compiled, arguments, runs=3)
     assert abs(sum(share for share, _ in found) - 1) < 1e-9
     assert {"@", "tanh"} <= {part for _, text in found for part in ("@", "tanh") if part in text}
+
+
+def test_the_systems_are_run_as_the_readme_says(tools, monkeypatch, tmp_path):
+    import bench_systems
+
+    monkeypatch.delitem(sys.modules, "bench_systems")
+    found = bench_systems.commands()
+    assert found[0] == "graphc run examples/circuit.toml"
+    assert "python examples/update_rules.py --plot rules.png" in found
+    assert len(found) == len(set(found)) > 20
+    seconds, said = bench_systems.run("python examples/own_gates.py --quick", tmp_path)
+    assert seconds > 0
+    assert said.startswith("right f64[4]")

@@ -136,7 +136,7 @@ def test_hinge_loss_is_its_formula_and_learns():
     expected = np.mean(rows) + hinge["STRENGTH"] * (W * W).sum()
     assert graphc.compile(hinge["loss"])(x, y, W, b) == pytest.approx(expected, rel=1e-12)
     graphc.check_grads(hinge["loss"], x=x, y=y, W=W, b=b)
-    before, after, accuracy = hinge["train"](30)
+    before, after, accuracy = hinge["train"](hinge["loss"], hinge["RATE"], 30)
     assert 8 < before < 10
     assert after < 0.6
     assert accuracy > 0.93
