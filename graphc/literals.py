@@ -70,7 +70,10 @@ def _number(function: str, values: list[Literal]) -> Literal | None:
 
 
 def _identity(function: str, args: tuple[Expr, ...]) -> Expr | None:
-    """x ** 1, x * 1 and 1 * x are x: for the integer 1, since 1.0 promotes an integer x."""
+    """x ** 1, x * 1 and 1 * x are x: for the integer 1, since 1.0 promotes an integer x. x ** 0.0
+    is 1.0, for NaN too."""
+    if function == "power" and _is_float_zero(args[1]):
+        return Number(1.0)
     if function in ("power", "multiply") and _is_one(args[1]):
         return args[0]
     if function == "multiply" and _is_one(args[0]):
@@ -80,3 +83,7 @@ def _identity(function: str, args: tuple[Expr, ...]) -> Expr | None:
 
 def _is_one(expr: Expr) -> bool:
     return isinstance(expr, Number) and type(expr.value) is int and expr.value == 1
+
+
+def _is_float_zero(expr: Expr) -> bool:
+    return isinstance(expr, Number) and type(expr.value) is float and expr.value == 0

@@ -27,7 +27,7 @@ from graphc.rewrite.branches import (
     negative_of_branch,
     scale_of_branch,
 )
-from graphc.rewrite.partials import unused_operands
+from graphc.rewrite.partials import literal_operands, unused_operands
 from graphc.rewrite.quotients import adjoint_of_normalised
 from graphc.rewrite.scatters import add_of_places, add_of_scatter, multiply_gathered
 from graphc.rewrite.walk import Rule, fitted, rebuild, table_name, uniform
@@ -338,7 +338,7 @@ _ROUNDING: tuple[Rule, ...] = (settled,)
 _CAST: tuple[Rule, ...] = (cast_to_own, cast_of_cast)
 
 # For ops that are not in the table: partials, and users' own.
-PARTIALS: tuple[Rule, ...] = (unused_operands,)
+PARTIALS: tuple[Rule, ...] = (unused_operands, literal_operands)
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "add": (add_zero, add_negative, add_of_branches, add_of_scatter, add_of_places),
@@ -386,6 +386,7 @@ _WHERE = frozenset({"where"})
 WANTS: Mapping[Rule, frozenset[str]] = {
     **dict.fromkeys((add_zero, subtract_zero, multiply_one, multiply_minus_one), _NUMBER),
     **dict.fromkeys((multiply_zero, divide_one, divide_minus_one, power_one), _NUMBER),
+    literal_operands: _NUMBER,
     **dict.fromkeys((absorb_zero, absorb_finite, absorb_nothing), _NUMBER),
     **dict.fromkeys((add_negative, subtract_negative, signs_cancel, even), _NEGATIVE),
     **dict.fromkeys((absorb_in_branch, add_of_branches), _WHERE),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from codegen.expr import Symbol, symbols
+from codegen.expr import Expr, Number, Symbol, replace_symbols, symbols
 from graphc import nodes
 from graphc.formula import parse
 from graphc.interpret import scalar
 from graphc.ir import Node
+from graphc.literals import fold
 from graphc.ops.kinds import Elementwise
-from graphc.rewrite.walk import fitted
+from graphc.rewrite.walk import fitted, uniform
+from graphc.types import FLOATING
 
 
 def unused_operands(node: Node) -> Node | None:
@@ -33,6 +35,36 @@ def unused_operands(node: Node) -> Node | None:
         return nodes.full(node.type, value)
     kept = nodes.elementwise(left, *(node.inputs[k] for k in used))
     return fitted(nodes.cast(kept, node.type.dtype), node)
+
+
+def literal_operands(node: Node) -> Node | None:
+    """An op of which its literal operands leave one number, or one operand: this.
+
+    The second derivative b * (b - 1) * a ** (b - 2) of a power b = 2 is 2, whatever a is.
+    """
+    op = node.op
+    assert isinstance(op, Elementwise)
+    if op.condition or not op.differentiable:
+        return None
+    if any(x.type.dtype not in FLOATING for x in (node, *node.inputs)):
+        return None
+    left = _at_literals(op, tuple([uniform(x) for x in node.inputs]))
+    if isinstance(left, Number):
+        return nodes.full(node.type, left.value)
+    if isinstance(left, Symbol):
+        kept = node.inputs[op.args.index(left.name)]
+        return fitted(nodes.cast(kept, node.type.dtype), node)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _at_literals(op: Elementwise, values: tuple[float | None, ...]) -> Expr:
+    known = {
+        arg: Number(float(value))
+        for arg, value in zip(op.args, values, strict=True)
+        if value is not None
+    }
+    return fold(replace_symbols(parse(op.formula, op.args), known))
 
 
 @lru_cache(maxsize=4096)

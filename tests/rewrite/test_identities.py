@@ -69,6 +69,8 @@ BY_A = Elementwise("d_a", ("a", "b"), "b", "b")
 RECIPROCAL = Elementwise("d_quotient", ("a", "b"), "1 / b", "1 / b", "float")
 OF_OUTPUT = Elementwise("d_tanh", ("x", "y"), "1 - y * y", "1 - tanh(x)**2", "float", output=True)
 CONSTANT_PARTIAL = Elementwise("d_twice", ("x",), "2", "2")
+CURVATURE = Elementwise("curvature", ("a", "b"), "b * (b - 1) * a ** (b - 2)")
+CHOSEN = Elementwise("chosen", ("a", "b"), "where(b == 1, a, a / b)")
 THREE, TWO = [nodes.arange(3)], [number([2, 0], "i64")]
 ROWS = nodes.slice_(A, (0, 0), (2, 4), (1, 1))
 ROW = nodes.slice_(X, (5,), (2,), (1,))
@@ -213,6 +215,8 @@ APPLIES += [
     ("unused_operands", nodes.elementwise(RECIPROCAL, A, number(4.0)), nodes.full(A.type, 0.25)),
     ("unused_operands", nodes.elementwise(OF_OUTPUT, X, op("tanh", X)), None),
     ("unused_operands", nodes.elementwise(CONSTANT_PARTIAL, X), nodes.full(X.type, 2.0)),
+    ("literal_operands", nodes.elementwise(CURVATURE, X, number(2.0)), nodes.full(X.type, 2.0)),
+    ("literal_operands", nodes.elementwise(CHOSEN, X, number(1.0)), X),
     ("unique_positions", scattered(nodes.arange(3), number(2.0)), None),
     ("unique_positions", scattered(number([2, 0], "i64"), number(2.0)), None),
     (
