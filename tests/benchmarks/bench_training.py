@@ -168,7 +168,7 @@ def updates():
 
     def ours():
         count = kept["count"] + 1.0
-        kept.update(f(g=g, **{**kept, "count": count}))
+        kept.update(f(g=g, **{**kept, "count": count})._asdict())
         kept["count"] = count
 
     by_hand = HandAdam([w.copy()])
