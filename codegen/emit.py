@@ -164,7 +164,11 @@ class Emitter:
             printer.text[index], printer.level[index] = expression(printer, step)
             self._carry_notes(step)
             return
-        self._comment(step)
+        if self._note and isinstance(step, Look) and not step.out.keep:
+            # A view may stand in any group.
+            self._carry_notes(step)
+        else:
+            self._comment(step)
         self._statement(step)
 
     # -- comments ----------------------------------------------------------------------------------

@@ -69,7 +69,17 @@ def _inside(body: str, indent: int) -> list[str]:
     operators = _loosest(body)
     if operators is None:
         return wrap(body, indent)
-    return [line for part in _split(body, operators) for line in wrap(part, indent)]
+    return [line for part in _split(body, operators) for line in _operand(part, indent)]
+
+
+def _operand(part: str, indent: int) -> list[str]:
+    """An operand, with its operator before it; one that is too wide at its own operators."""
+    lines = wrap(part, indent)
+    operators = _loosest(part)
+    if operators is None or max(map(len, lines)) <= WIDTH:
+        return lines
+    first, *rest = _split(part, operators)
+    return [*wrap(first, indent), *(line for one in rest for line in wrap(one, indent + 4))]
 
 
 def _items(items: list[str], indent: int) -> list[str]:
@@ -89,7 +99,7 @@ def _parenthesise(text: str, indent: int) -> list[str]:
     operators = _loosest(value)
     if operators is None or (not target and not text.startswith("(")):
         return [pad + text]
-    parts = [line for part in _split(value, operators) for line in wrap(part, indent + 4)]
+    parts = [line for part in _split(value, operators) for line in _operand(part, indent + 4)]
     return [f"{pad}{target}(", *parts, f"{pad})"]
 
 

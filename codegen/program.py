@@ -29,12 +29,14 @@ from codegen.types import ArrayType, Shape, Size
 
 
 class Var:
-    """A value. Compared by identity; `name` is a hint and may be empty."""
+    """A value. Compared by identity; `name` is a hint and may be empty, and then `word` may say
+    what the value is: the function that several steps compute."""
 
-    __slots__ = ("keep_name", "name", "type")
+    __slots__ = ("keep_name", "name", "type", "word")
 
-    def __init__(self, name: str, type: ArrayType, keep_name: bool = False) -> None:
+    def __init__(self, name: str, type: ArrayType, keep_name: bool = False, word: str = "") -> None:
         self.name = name
+        self.word = word
         self.type = type
         # A name the user gave: the value is bound to it even where it is used once.
         self.keep_name = keep_name

@@ -11,6 +11,7 @@ from codegen.plan.shapes import broadcast, full, reindex
 from codegen.plan.steps import (
     Apply,
     Assemble,
+    At,
     Fold,
     Index,
     Invoke,
@@ -146,6 +147,8 @@ def _map(sheet: Sheet, known: Known, statement: Map, recipes: Recipes) -> None:
         shape = broadcast([o.shape for o in operands if isinstance(o, Value)])
         if number == last and shape == out.type.shape and made.result == Temporary(last):
             value = bound = _new(sheet, out)
+            if last and out.word:
+                value.word, value.of = out.word, args[0] if len(args) == 1 else None
         else:
             value = sheet.value(instruction.dtype, shape)
         value.py = not shape and stays_python(instruction.function, operands, value.dtype)
@@ -205,9 +208,31 @@ def _view(sheet: Sheet, known: Known, statement: View) -> None:
     if isinstance(kind, Same) and not out.keep_name:
         known[out] = arg
         return
+    if isinstance(kind, Index):
+        arg, kind = _at_once(arg, kind)
     value = sheet.look(arg, kind, out.type.shape, _new(sheet, out))
     value.py = isinstance(kind, Same) and arg.py
     known[out] = value
+
+
+def _at_once(arg: Value, kind: Index) -> tuple[Value, Index]:
+    """`x[2:3][0]` is `x[2]`: the axes of a slice that is only dropped from or added to."""
+    inner = arg.step
+    if not isinstance(inner, Look) or not isinstance(inner.kind, Index) or arg.keep:
+        return arg, kind
+    rest = iter(inner.kind.entries)
+    entries: list[At | Span | None] = []
+    for entry in kind.entries:
+        cut = next(rest) if entry is not None else None
+        if isinstance(entry, At) and isinstance(cut, Span):
+            entries.append(At(cut.start + entry.position * cut.step))
+        elif entry is None or (isinstance(cut, Span) and entry == full(cut.size)):
+            entries.append(cut)
+        else:
+            return arg, kind
+    (source,) = inner.operands
+    assert isinstance(source, Value)
+    return source, Index(tuple(entries))
 
 
 def _kind(statement: View, shape: Shape) -> Kind:
@@ -281,8 +306,10 @@ def _call(sheet: Sheet, known: Known, statement: Call) -> None:
     step = Invoke(
         outs[0], args, statement.note, statement.tag, statement.function, statement.keywords, outs
     )
-    for out in outs:
+    for var, out in zip(statement.outs, outs, strict=True):
         out.step = step
+        if var.word and args:
+            out.word, out.of = var.word, args[0]
     sheet.add(step)
 
 

@@ -7,7 +7,6 @@ Any other is called by what it is: `exp_x`, `x_times_y`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from codegen.expr import Extent, Number
@@ -16,6 +15,8 @@ from codegen.plan.buffers import Buffers
 from codegen.plan.steps import (
     Apply,
     Assemble,
+    At,
+    Einsum,
     Fold,
     Index,
     Invoke,
@@ -23,8 +24,13 @@ from codegen.plan.steps import (
     Offsets,
     Operand,
     Product,
+    Push,
+    Put,
+    Same,
     Sheet,
+    Span,
     Step,
+    Sweep,
     Take,
     Value,
     Window,
@@ -40,9 +46,25 @@ _BINARY = {
     "divide": "over",
 }
 _CHANGED = {"add": "shifted", "subtract": "shifted", "multiply": "scaled", "divide": "scaled"}
+_COMMUTATIVE = frozenset({"add", "multiply"})
+# What a value is, where its operands have no short names: `loss_difference`.
+_NOUNS = {
+    "add": "sum",
+    "subtract": "difference",
+    "multiply": "product",
+    "divide": "quotient",
+    "negative": "negated",
+    "square": "squared",
+    "power": "power",
+    "sqrt": "root",
+    "where": "chosen",
+}
+# The same, where nothing says what it is part of: no name of Python's own.
+_ALONE = {"sum": "total", "slice": "view", "max": "largest", "min": "smallest"}
+_CASTS = frozenset({"f64", "f32", "i64", "i32", "bool"})
+_SHORT = {"absolute": "abs", "logical_not": "not"}
 _LOOKS: Mapping[type, str] = {
     Window: "windows",
-    Index: "slice",
     Reshape: "reshaped",
     Transpose: "turned",
     Diagonal: "diagonal",
@@ -50,7 +72,9 @@ _LOOKS: Mapping[type, str] = {
 }
 # How far downstream a name is looked for that says what an unnamed value is part of.
 _HOPS = 8
-_LONGEST = 20
+# A longer description says less than the comment above.
+_LONGEST = 22
+_DEPTH = 4
 
 
 def name_values(
@@ -69,7 +93,6 @@ def name_values(
     for index, text in given.items():
         result[index] = text
     label = _labels(sheet, uses, inline, buffers)
-    bearers = Counter(owner.index for owner in label if owner is not None)
     owners = [
         out
         for step in sheet.steps
@@ -80,16 +103,23 @@ def name_values(
         for out in owners:
             if out.hint and out.keep is kept:
                 result[out.index] = names.fresh(out.hint)
+    # A chain that works in one place is called by what others read there.
+    final: dict[int, Step] = {}
+    settled = [False] * len(sheet.values)
+    for step in sheet.steps:
+        for out in outs_of(step):
+            owner = label[out.index]
+            if owner is None or inline[out.index] or settled[owner.index]:
+                continue
+            final[owner.index] = step
+            settled[owner.index] = uses.count(out) > 1
     for step in sheet.steps:
         for out in outs_of(step):
             owner = label[out.index]
             if owner is None or inline[out.index]:
                 continue
             if not result[owner.index]:
-                assert owner.step is not None
-                chained = bearers[owner.index] > 1
-                text = _describe(owner.step, uses, result, chained)
-                result[owner.index] = names.fresh(text)
+                result[owner.index] = names.fresh(_describe(final[owner.index], uses, result))
             result[out.index] = result[owner.index]
     return result
 
@@ -105,8 +135,12 @@ def _labels(sheet: Sheet, uses: Uses, inline: list[bool], buffers: Buffers) -> l
             successor[place.index] = step.out
         for out in outs_of(step):
             after = successor[out.index]
-            ahead[out.index] = out if out.hint else ahead[after.index] if after else None
+            if out.hint:
+                ahead[out.index] = out
+            elif after is not None and uses.count(out) <= 1:
+                ahead[out.index] = ahead[after.index]
     label: list[Value | None] = [None] * count
+    settled = [False] * count  # whether what bears a name has been read by others than the chain
     for step in sheet.steps:
         for out in outs_of(step):
             index = out.index
@@ -114,87 +148,193 @@ def _labels(sheet: Sheet, uses: Uses, inline: list[bool], buffers: Buffers) -> l
                 continue
             place = buffers.inplace[index]
             before = label[place.index] if place is not None else None
+            if before is not None and settled[before.index] and not before.hint:
+                # What was read under its name may now be something else.
+                before = before if _adjusts(step) else None
             if ahead[index] is out:
                 label[index] = out
             elif uses.count(out) > 1:
-                # `scores -= peak` are still scores; `exp(scores)` is something else.
+                # What is shifted or scaled is still that; `exp(scores)` is something else.
                 changed = isinstance(step, Apply) and step.function.name in _CHANGED
-                label[index] = before if before is not None and changed else out
+                goes_on = before is not None and (changed or not before.hint)
+                label[index] = before if goes_on else out
             else:
                 if before is not None and before.keep:
                     # A user's name goes on meaning what the user gave it to.
                     before = None
                 label[index] = ahead[index] or before or out
+            owner = label[index]
+            if owner is not None and uses.count(out) > 1:
+                settled[owner.index] = True
     return label
 
 
-def _describe(step: Step, uses: Uses, names: list[str], chained: bool) -> str:
-    """A name for an unnamed value, from its operands, else from what it is part of.
+def _adjusts(step: Step) -> bool:
+    """Whether an array is shifted as a whole: `scores -= peak` are still scores."""
+    if not isinstance(step, Apply) or step.function.name not in ("add", "subtract"):
+        return False
+    shapes = [x.shape if isinstance(x, Value) else () for x in step.operands]
+    return any(shape != step.out.shape for shape in shapes)
 
-    chained: whether later steps work in its place, so that its first content says little.
-    """
-    text = "" if chained else _by_operands(step, names)
+
+def _describe(step: Step, uses: Uses, names: list[str]) -> str:
+    """A name for an unnamed value: what it is of its operands, else what it is to the value that it
+    is part of. Neither depends on lines elsewhere, as a plain number would."""
+    text = _of_operands(step, names, _DEPTH)
     if text and len(text) <= _LONGEST:
         return text
+    summed = any(isinstance(r, Fold) and r.fn == "sum" for r in uses.readers[step.out.index])
+    noun = step.out.word or ("terms" if summed and isinstance(step, Apply) else _noun(step))
+    target = _downstream(step.out, uses)
+    return f"{target}_{noun}" if target else _ALONE.get(noun, noun)
+
+
+def _noun(step: Step) -> str:
+    """What the value is, whatever its operands are."""
     if step.out.dtype == "bool":
         return "mask"
-    target, folded = _downstream(step.out, uses)
-    if not target:
-        return "t"
-    return f"{target}_terms" if folded else f"{target}_part"
+    if isinstance(step, Apply):
+        name = step.function.name
+        inner = step.operands[0]
+        through = name in _CASTS or (name in _CHANGED and isinstance(step.operands[-1], Number))
+        if through and isinstance(inner, Value) and inner.step is not None:
+            return inner.word or _noun(inner.step)
+        return _NOUNS.get(name, name)
+    if isinstance(step, Product | Einsum | Sweep | Push):
+        return "sum" if any(map(_is_ones, step.operands)) else "product"
+    if isinstance(step, Fold):
+        return step.fn
+    if isinstance(step, Assemble):
+        return "joined" if step.exhaustive and len(step.operands) > 1 else "padded"
+    if isinstance(step, Put):
+        return "scattered"
+    if isinstance(step, Invoke):
+        return step.function.rpartition(".")[2]
+    if isinstance(step, Look):
+        return "slice" if isinstance(step.kind, Index) else _LOOKS.get(type(step.kind), "view")
+    return "rows" if isinstance(step, Take) else "part"
 
 
-def _by_operands(step: Step, names: list[str]) -> str:
+def _called(operand: Operand, names: list[str], depth: int) -> str:
+    """An operand as a part of a name: its own, else its description, without literal numbers."""
+    if not isinstance(operand, Value):
+        return ""
+    if names[operand.index] or operand.step is None or not depth:
+        return names[operand.index]
+    step = operand.step
+    if isinstance(step, Look) and isinstance(step.kind, Same | Broadcast | Reshape | Transpose):
+        return _called(step.operands[0], names, depth - 1)
+    if isinstance(step, Apply) and step.function.name in _CHANGED:
+        a, b = step.operands
+        if isinstance(b, Number):
+            return _called(a, names, depth - 1)
+        if isinstance(a, Number) and step.function.name in _COMMUTATIVE:
+            return _called(b, names, depth - 1)
+    return _of_operands(step, names, depth - 1)
+
+
+def _of_operands(step: Step, names: list[str], depth: int) -> str:
     """What the value is, in terms of its operands; empty where these have no names."""
-    operands = [names[o.index] if isinstance(o, Value) else "" for o in step.operands]
+    word, of = step.out.word, step.out.of
+    if word:
+        text = _called(of, names, depth) if of is not None else ""
+        return f"{word}_{text}" if text else ""
+    operands = [_called(operand, names, depth) for operand in step.operands]
     first = operands[0] if operands else ""
     if isinstance(step, Look):
-        word = _LOOKS.get(type(step.kind))
-        first = first or _shown(step.operands[0], names)
-        return f"{first.removesuffix('_padded')}_{word}" if word and first else ""
+        if isinstance(step.kind, Index):
+            return f"{first}_{_slice_word(step.kind)}" if first else ""
+        looks = _LOOKS.get(type(step.kind))
+        return f"{first.removesuffix('_padded')}_{looks}" if looks and first else ""
     if isinstance(step, Invoke):
         name = step.function.rpartition(".")[2]
         return "index" if name == "arange" else f"{name}_{first}" if first else name
     if isinstance(step, Apply):
-        return _by_function(step, operands)
-    if isinstance(step, Assemble):
-        first = first or _shown(step.operands[0], names) if len(operands) == 1 else ""
-        return f"{first}_padded" if first else ""
+        return _of_function(step, operands)
     if not first:
         return ""
     if isinstance(step, Offsets) and step.body:
         return "count" if step.body[-1].out.dtype == "bool" else ""
     if isinstance(step, Fold) or (isinstance(step, Offsets) and step.target is None):
         return f"{step.fn}_{first}"
+    if isinstance(step, Einsum):
+        both = len(operands) == 2 and step.operands[0] is step.operands[1]
+        return f"squared_norm_{first}" if both else ""
     if isinstance(step, Take):
         return f"{first}_{operands[-1]}" if operands[-1] else ""
-    if isinstance(step, Product) and all(operands):
-        return f"{first}_{operands[1]}"
-    return ""
+    if isinstance(step, Product):
+        # Products of products say too much: those are products.
+        operands = [_shown_name(operand) for operand in step.operands]
+        if not all(operands):
+            return ""
+        summed = [text for text, o in zip(operands, step.operands, strict=True) if not _is_ones(o)]
+        return f"sum_{summed[0]}" if len(summed) == 1 else "_".join(operands)
+    return f"{first}_padded" if isinstance(step, Assemble) and len(operands) == 1 else ""
 
 
-def _shown(operand: Operand, names: list[str]) -> str:
-    """The name of what is shown with its axes exchanged."""
-    step = operand.step if isinstance(operand, Value) else None
-    if not isinstance(step, Look) or not isinstance(step.kind, Transpose):
-        return ""
-    source = step.operands[0]
-    return names[source.index] if isinstance(source, Value) else ""
+def _shown_name(operand: Operand) -> str:
+    """The name that somebody gave to the value that a view shows."""
+    while isinstance(operand, Value) and not operand.hint and isinstance(operand.step, Look):
+        operand = operand.step.operands[0]
+    return operand.hint if isinstance(operand, Value) else ""
 
 
-def _by_function(step: Apply, operands: list[str]) -> str:
+def _is_ones(operand: Operand) -> bool:
+    """Whether a product with the operand is a sum."""
+    return isinstance(operand, Value) and operand.hint == "ones" and not operand.keep
+
+
+def _slice_word(index: Index) -> str:
+    """`to_5`, `from_15`, `5_to_10`, `3`, where one axis is cut at numbers."""
+    words: list[str] = []
+    for entry in index.entries:
+        if isinstance(entry, At) and isinstance(entry.position, int):
+            words.append(str(entry.position))
+        elif isinstance(entry, Span) and entry.size != entry.length:
+            start, size = entry.start, entry.size
+            if not isinstance(start, int) or entry.step != 1:
+                return "slice"
+            if start + size == entry.length:
+                words.append(f"from_{start}")
+            elif isinstance(size, int):
+                words.append(f"{start}_to_{start + size}" if start else f"to_{size}")
+            else:
+                return "slice"
+        elif isinstance(entry, Span) and entry.step == -1:
+            words.append("reversed")
+    return words[0] if len(words) == 1 else "slice"
+
+
+def _of_function(step: Apply, operands: list[str]) -> str:
     name = step.function.name
     if len(operands) == 1:
-        return f"{name}_{operands[0]}" if operands[0] else ""
+        return f"{_SHORT.get(name, name)}_{operands[0]}" if operands[0] else ""
+    if name == "where":
+        other = step.operands[2]
+        zero = isinstance(other, Number) and other.value == 0
+        return f"{operands[1]}_or_0" if zero and operands[1] else ""
     if len(operands) != 2:
         return ""
-    if name == "divide" and isinstance(step.operands[0], Number) and step.operands[0].value == 1:
-        return f"per_{operands[1] or _size_name(step.operands[1])}".removesuffix("per_")
-    if all(operands):
-        word = _BINARY.get(name)
-        return f"{operands[0]}_{word}_{operands[1]}" if word else ""
+    a, b = step.operands
+    if name == "divide" and isinstance(a, Number) and a.value == 1:
+        return f"per_{operands[1] or _size_name(b)}".removesuffix("per_")
+    if name == "multiply" and a is b:
+        return f"square_{operands[0]}" if operands[0] else ""
     word = _CHANGED.get(name)
-    return f"{operands[0]}_{word}" if word and operands[0] else ""
+    if word is None:
+        return ""
+    if isinstance(a, Number) and a.value == 1 and name in ("add", "subtract"):
+        return f"one_{_BINARY[name]}_{operands[1]}" if operands[1] else ""
+    if all(operands):
+        text = f"{operands[0]}_{_BINARY[name]}_{operands[1]}"
+        if len(text) <= _LONGEST:
+            return text
+        whole = [isinstance(x, Value) and x.shape == step.out.shape for x in (a, b)]
+        if all(whole):
+            return text
+        operands = [operands[0] if whole[0] else "", operands[1] if whole[1] else ""]
+    changed = operands[0] or (operands[1] if name in _COMMUTATIVE else "")
+    return f"{changed}_{word}" if changed else ""
 
 
 def _size_name(operand: Operand) -> str:
@@ -206,16 +346,14 @@ def _size_name(operand: Operand) -> str:
     return ""
 
 
-def _downstream(value: Value, uses: Uses) -> tuple[str, bool]:
-    """The first user's name that the value leads to, and whether there is a sum between."""
-    folded = False
+def _downstream(value: Value, uses: Uses) -> str:
+    """The first user's name that the value leads to."""
     for _ in range(_HOPS):
         readers = uses.readers[value.index]
         if not readers:
             break
         # Readers are collected backwards: the last is the first in the code.
-        folded |= isinstance(readers[-1], Fold)
         value = readers[-1].out
         if value.hint:
-            return value.hint, folded
-    return "", folded
+            return value.hint
+    return ""

@@ -34,9 +34,10 @@ class Value:
     py: a rank-0 value that may be a Python number at run time (weak in promotion, and raising on a
         division by zero), not a NumPy scalar.
     owned: whether its storage is this function's own to overwrite.
+    word, of: what it is, where no step says it: a function that several steps compute, of a value.
     """
 
-    __slots__ = ("dtype", "hint", "index", "keep", "owned", "py", "shape", "step")
+    __slots__ = ("dtype", "hint", "index", "keep", "of", "owned", "py", "shape", "step", "word")
 
     def __init__(self, index: int, dtype: str, shape: Shape, hint: str, keep: bool) -> None:
         self.index = index
@@ -47,6 +48,8 @@ class Value:
         self.py = False
         self.owned = False
         self.step: Step | None = None
+        self.word = ""
+        self.of: Value | None = None
 
     def __repr__(self) -> str:
         return f"{self.hint or '_'}#{self.index}"

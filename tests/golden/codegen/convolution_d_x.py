@@ -15,12 +15,14 @@ def f(a0, a1):
     ):
         a0, a1 = _check_inputs(a0, a1)
     b = a0.shape[0]
-    y_part = (a1.reshape(4, 27).T @ a0.reshape(b, 4, 16)).reshape(b, 3, 3, 3, 4, 4)
-    y_part_1 = np.zeros((b, 3, 9, 9))
+    a1_a0_reshaped = (
+        a1.reshape(4, 27).T @ a0.reshape(b, 4, 16)
+    ).reshape(b, 3, 3, 3, 4, 4)
+    y_part = np.zeros((b, 3, 9, 9))
     for p in range(3):
         for q in range(3):
-            y_part_1[:, :, p:p + 8:2, q:q + 8:2] += y_part[:, :, p, q]
-    y = y_part_1[:, :, 1:8, 1:8]  # f64[b, 3, 7, 7]
+            y_part[:, :, p:p + 8:2, q:q + 8:2] += a1_a0_reshaped[:, :, p, q]
+    y = y_part[:, :, 1:8, 1:8]  # f64[b, 3, 7, 7]
     return y
 
 

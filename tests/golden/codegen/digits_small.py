@@ -46,9 +46,9 @@ def value_and_grad(x, y, W1, b1, W2, b2):
     loss = (np.log(total[:, 0]) - score_y).sum() / 16.0
 
     # d cross_entropy / d scores = softmax(scores) - onehot(y);  d mean = 1 / batch
-    d_scores_part = p / total
-    d_scores_part[row, y] -= 1.0
-    d_scores = d_scores_part / 16.0  # f64[16, 10]
+    d_scores_scattered = p / total
+    d_scores_scattered[row, y] -= 1.0
+    d_scores = d_scores_scattered / 16.0  # f64[16, 10]
     d_W2 = h.T @ d_scores  # f64[32, 10]
     d_b2 = d_scores.sum(axis=0)
 

@@ -15,10 +15,10 @@ def f(x):
     np.exp(product, out=product)
     product += 1.0
     np.divide(np.tanh(x), product, out=product)
-    product_part = x * x
-    np.negative(product_part, out=product_part)
-    np.exp(product_part, out=product_part)
-    product *= product_part
+    exp_negative_square_x = x * x
+    np.negative(exp_negative_square_x, out=exp_negative_square_x)
+    np.exp(exp_negative_square_x, out=exp_negative_square_x)
+    product *= exp_negative_square_x
     y = product.sum()
     return y
 

@@ -31,12 +31,14 @@ def value(x, Wq, Wk, Wv):
     batch = x.shape[0]
     time = x.shape[1]
     v = x @ Wv  # f32[batch, time, 16]
-    weights = x @ Wq @ (x @ Wk).swapaxes(-2, -1)  # f32[batch, time, time]
-    weights /= 4.0
-    weights -= weights.max(axis=2, keepdims=True)
-    exp_weights = np.exp(weights, out=weights)
+    weights_product = x @ Wq @ (x @ Wk).swapaxes(-2, -1)
+    weights_product /= 4.0
+    weights_product -= weights_product.max(axis=2, keepdims=True)
+    exp_weights_product = np.exp(weights_product, out=weights_product)
     weights = np.divide(
-        exp_weights, exp_weights.sum(axis=2, keepdims=True), out=exp_weights
+        exp_weights_product,
+        exp_weights_product.sum(axis=2, keepdims=True),
+        out=exp_weights_product,
     )
     mixed = weights @ v  # f32[batch, time, 16]
 
@@ -64,12 +66,14 @@ def forward(x, Wq, Wk, Wv):
     x_Wq = x @ Wq
     x_Wk = x @ Wk
     v = x @ Wv  # f32[batch, time, 16]
-    weights = x_Wq @ x_Wk.swapaxes(-2, -1)  # f32[batch, time, time]
-    weights /= 4.0
-    weights -= weights.max(axis=2, keepdims=True)
-    exp_weights = np.exp(weights, out=weights)
+    weights_product = x_Wq @ x_Wk.swapaxes(-2, -1)
+    weights_product /= 4.0
+    weights_product -= weights_product.max(axis=2, keepdims=True)
+    exp_weights_product = np.exp(weights_product, out=weights_product)
     weights = np.divide(
-        exp_weights, exp_weights.sum(axis=2, keepdims=True), out=exp_weights
+        exp_weights_product,
+        exp_weights_product.sum(axis=2, keepdims=True),
+        out=exp_weights_product,
     )
     mixed = weights @ v  # f32[batch, time, 16]
 
@@ -90,17 +94,19 @@ def backward(saved, d_attention=1.0):
     d_weights = d_mixed @ v.swapaxes(-2, -1)  # f32[batch, time, time]
     d_v = weights.swapaxes(-2, -1) @ d_mixed  # f32[batch, time, 16]
     del d_mixed
-    d_Wq_part = np.subtract(
+    d_Wq_product = np.subtract(
         d_weights, np.vecdot(d_weights, weights)[:, :, None], out=d_weights
     )
-    d_Wq_part *= weights
+    d_Wq_product *= weights
     d_Wv = x.reshape(batch*time, 16).T @ d_v.reshape(batch*time, 16)  # f32[16, 16]
-    d_Wq_part *= 0.25
+    d_Wq_product *= 0.25
     d_Wk = (
         x.reshape(batch*time, 16).T
-        @ (x_Wq.swapaxes(-2, -1) @ d_Wq_part).swapaxes(-2, -1).reshape(batch*time, 16)
+        @ (
+            x_Wq.swapaxes(-2, -1) @ d_Wq_product
+        ).swapaxes(-2, -1).reshape(batch*time, 16)
     )
-    d_Wq = x.reshape(batch*time, 16).T @ (d_Wq_part @ x_Wk).reshape(batch*time, 16)
+    d_Wq = x.reshape(batch*time, 16).T @ (d_Wq_product @ x_Wk).reshape(batch*time, 16)
     return Grads(d_Wq, d_Wk, d_Wv)
 
 
@@ -123,12 +129,14 @@ def value_and_grad(x, Wq, Wk, Wv):
     x_Wq = x @ Wq
     x_Wk = x @ Wk
     v = x @ Wv  # f32[batch, time, 16]
-    weights = x_Wq @ x_Wk.swapaxes(-2, -1)  # f32[batch, time, time]
-    weights /= 4.0
-    weights -= weights.max(axis=2, keepdims=True)
-    exp_weights = np.exp(weights, out=weights)
+    weights_product = x_Wq @ x_Wk.swapaxes(-2, -1)
+    weights_product /= 4.0
+    weights_product -= weights_product.max(axis=2, keepdims=True)
+    exp_weights_product = np.exp(weights_product, out=weights_product)
     weights = np.divide(
-        exp_weights, exp_weights.sum(axis=2, keepdims=True), out=exp_weights
+        exp_weights_product,
+        exp_weights_product.sum(axis=2, keepdims=True),
+        out=exp_weights_product,
     )
     mixed = weights @ v  # f32[batch, time, 16]
 
@@ -140,17 +148,19 @@ def value_and_grad(x, Wq, Wk, Wv):
     d_weights = d_mixed @ v.swapaxes(-2, -1)  # f32[batch, time, time]
     d_v = np.matmul(weights.swapaxes(-2, -1), d_mixed, out=v)  # f32[batch, time, 16]
     del mixed, d_mixed
-    d_Wq_part = np.subtract(
+    d_Wq_product = np.subtract(
         d_weights, np.vecdot(d_weights, weights)[:, :, None], out=d_weights
     )
-    d_Wq_part *= weights
+    d_Wq_product *= weights
     d_Wv = x.reshape(batch*time, 16).T @ d_v.reshape(batch*time, 16)  # f32[16, 16]
-    d_Wq_part *= 0.25
+    d_Wq_product *= 0.25
     d_Wk = (
         x.reshape(batch*time, 16).T
-        @ (x_Wq.swapaxes(-2, -1) @ d_Wq_part).swapaxes(-2, -1).reshape(batch*time, 16)
+        @ (
+            x_Wq.swapaxes(-2, -1) @ d_Wq_product
+        ).swapaxes(-2, -1).reshape(batch*time, 16)
     )
-    d_Wq = x.reshape(batch*time, 16).T @ (d_Wq_part @ x_Wk).reshape(batch*time, 16)
+    d_Wq = x.reshape(batch*time, 16).T @ (d_Wq_product @ x_Wk).reshape(batch*time, 16)
     return attention, Grads(d_Wq, d_Wk, d_Wv)
 
 

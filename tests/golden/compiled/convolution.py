@@ -91,14 +91,14 @@ def backward(saved, d_features=1.0):
         (n, 2, 6, 3, 6, 3),
         (strides[0], strides[1], strides[2], strides[2], strides[3], strides[3]),
     )
-    d_K_part = d_maps_scaled.reshape(n, 3, 36)
-    d_K_part_1 = np.zeros((18, 3))
+    d_maps_scaled_reshaped = d_maps_scaled.reshape(n, 3, 36)
+    d_K_product = np.zeros((18, 3))
     columns = np.empty((2, 3, 3, 6, 6))
     columns_flat = columns.reshape(18, 36)
     for image in range(n):
         np.copyto(columns, x_windows[image].transpose(0, 2, 4, 1, 3))
-        d_K_part_1 += columns_flat @ d_K_part[image].T
-    d_K = d_K_part_1.T.reshape(3, 2, 3, 3)  # f64[3, 2, 3, 3]
+        d_K_product += columns_flat @ d_maps_scaled_reshaped[image].T
+    d_K = d_K_product.T.reshape(3, 2, 3, 3)  # f64[3, 2, 3, 3]
     return Grads(d_K)
 
 
@@ -137,14 +137,14 @@ def value_and_grad(x, K):
 
     # d relu(x)/dx = y > 0, y = relu(x)
     d_maps_scaled = np.multiply(d_maps, maps > 0.0, out=d_maps)
-    d_K_part = d_maps_scaled.reshape(n, 3, 36)
-    d_K_part_1 = np.zeros((18, 3))
+    d_maps_scaled_reshaped = d_maps_scaled.reshape(n, 3, 36)
+    d_K_product = np.zeros((18, 3))
     columns = np.empty((2, 3, 3, 6, 6))
     columns_flat = columns.reshape(18, 36)
     for image in range(n):
         np.copyto(columns, x_windows[image].transpose(0, 2, 4, 1, 3))
-        d_K_part_1 += columns_flat @ d_K_part[image].T
-    d_K = d_K_part_1.T.reshape(3, 2, 3, 3)  # f64[3, 2, 3, 3]
+        d_K_product += columns_flat @ d_maps_scaled_reshaped[image].T
+    d_K = d_K_product.T.reshape(3, 2, 3, 3)  # f64[3, 2, 3, 3]
     return features, Grads(d_K)
 
 

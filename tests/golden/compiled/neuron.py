@@ -39,9 +39,9 @@ def forward(w0, x0, w1, x1, w2):
         w0, x0, w1, x1, w2 = _check_inputs(w0, x0, w1, x1, w2)
     try:
         # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
-        neuron_part = w0 * x0 + w1 * x1 + w2
-        neuron = 1.0 / (1.0 + math.exp(-neuron_part))
-        return neuron, (w0, x0, w1, x1, neuron_part, neuron)
+        neuron_sum = w0 * x0 + w1 * x1 + w2
+        neuron = 1.0 / (1.0 + math.exp(-neuron_sum))
+        return neuron, (w0, x0, w1, x1, neuron_sum, neuron)
     except (OverflowError, ZeroDivisionError, ValueError):
         return _forward_numpy(w0, x0, w1, x1, w2)
 
@@ -72,11 +72,11 @@ def value_and_grad(w0, x0, w1, x1, w2):
         w0, x0, w1, x1, w2 = _check_inputs(w0, x0, w1, x1, w2)
     try:
         # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
-        neuron_part = w0 * x0 + w1 * x1 + w2
-        neuron = 1.0 / (1.0 + math.exp(-neuron_part))
+        neuron_sum = w0 * x0 + w1 * x1 + w2
+        neuron = 1.0 / (1.0 + math.exp(-neuron_sum))
 
         # d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)
-        d_w2 = neuron / (1.0 + math.exp(neuron_part))
+        d_w2 = neuron / (1.0 + math.exp(neuron_sum))
 
         d_w1 = d_w2 * x1
         d_x1 = d_w2 * w1
@@ -146,9 +146,9 @@ def _forward_numpy(w0, x0, w1, x1, w2):
     x1 = np.float64(x1)
     w2 = np.float64(w2)
     # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
-    neuron_part = w0 * x0 + w1 * x1 + w2
-    neuron = 1.0 / (1.0 + np.exp(-neuron_part))
-    return neuron, (w0, x0, w1, x1, neuron_part, neuron)
+    neuron_sum = w0 * x0 + w1 * x1 + w2
+    neuron = 1.0 / (1.0 + np.exp(-neuron_sum))
+    return neuron, (w0, x0, w1, x1, neuron_sum, neuron)
 
 
 def _backward_numpy(d_neuron, w0, x0, w1, x1, saved_1, neuron):
@@ -178,11 +178,11 @@ def _value_and_grad_numpy(w0, x0, w1, x1, w2):
     x1 = np.float64(x1)
     w2 = np.float64(w2)
     # neuron = sigmoid(w0 * x0 + w1 * x1 + w2)
-    neuron_part = w0 * x0 + w1 * x1 + w2
-    neuron = 1.0 / (1.0 + np.exp(-neuron_part))
+    neuron_sum = w0 * x0 + w1 * x1 + w2
+    neuron = 1.0 / (1.0 + np.exp(-neuron_sum))
 
     # d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)
-    d_w2 = neuron / (1.0 + np.exp(neuron_part))
+    d_w2 = neuron / (1.0 + np.exp(neuron_sum))
 
     d_w1 = d_w2 * x1
     d_x1 = d_w2 * w1

@@ -27,13 +27,13 @@ def value(x):
 
     # pooled = sum((contract('[b0,b1,i0,i1] = [b0,b1,2*i0+k0,2*i1+k1]', largest) / 4.0)
     #     ** 2.0) / (64*n)
-    pooled_terms = np.zeros((n, 4, 4, 4), np.float32)
+    square_sum_largest = np.zeros((n, 4, 4, 4), np.float32)
     for k0 in range(2):
         for k1 in range(2):
-            pooled_terms += largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2]
-    pooled_terms /= 4.0
-    np.square(pooled_terms, out=pooled_terms)
-    pooled = pooled_terms.sum() / (64*n)
+            square_sum_largest += largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2]
+    square_sum_largest /= 4.0
+    np.square(square_sum_largest, out=square_sum_largest)
+    pooled = square_sum_largest.sum() / (64*n)
     return pooled
 
 
@@ -52,38 +52,38 @@ def forward(x):
 
     # pooled = sum((contract('[b0,b1,i0,i1] = [b0,b1,2*i0+k0,2*i1+k1]', largest) / 4.0)
     #     ** 2.0) / (64*n)
-    pooled_terms = np.zeros((n, 4, 4, 4), np.float32)
+    sum_largest_scaled = np.zeros((n, 4, 4, 4), np.float32)
     for k0 in range(2):
         for k1 in range(2):
-            pooled_terms += largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2]
-    pooled_terms /= 4.0
-    pooled = (pooled_terms * pooled_terms).sum() / (64*n)
-    return pooled, (x, largest, pooled_terms)
+            sum_largest_scaled += largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2]
+    sum_largest_scaled /= 4.0
+    pooled = (sum_largest_scaled * sum_largest_scaled).sum() / (64*n)
+    return pooled, (x, largest, sum_largest_scaled)
 
 
 def backward(saved, d_pooled=1.0):
     """The cotangents of x, from those of the outputs."""
-    x, largest, pooled_terms = saved
+    x, largest, sum_largest_scaled = saved
     if type(d_pooled) is not F32.type:
         d_pooled = _check_backward(d_pooled)
     n = x.shape[0]
-    d_largest_part = 2.0 * pooled_terms
-    d_x_part = np.zeros((n, 4, 8, 8), np.float32)
+    d_largest_product = 2.0 * sum_largest_scaled
+    d_largest_over_count = np.zeros((n, 4, 8, 8), np.float32)
     for k0 in range(3):
         for k1 in range(3):
-            d_x_part += x[:, :, k0:k0 + 16:2, k1:k1 + 16:2] == largest
-    d_largest_part *= d_pooled / np.float32(64*n)
-    d_largest_part *= 0.25
+            d_largest_over_count += x[:, :, k0:k0 + 16:2, k1:k1 + 16:2] == largest
+    d_largest_product *= d_pooled / np.float32(64*n)
+    d_largest_product *= 0.25
     d_largest = np.zeros((n, 4, 8, 8), np.float32)  # f32[n, 4, 8, 8]
     for k0 in range(2):
         for k1 in range(2):
-            d_largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2] += d_largest_part
-    np.divide(d_largest, d_x_part, out=d_x_part)
+            d_largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2] += d_largest_product
+    np.divide(d_largest, d_largest_over_count, out=d_largest_over_count)
     d_x = np.zeros((n, 4, 17, 17), np.float32)  # f32[n, 4, 17, 17]
     for k0 in range(3):
         for k1 in range(3):
             d_x[:, :, k0:k0 + 16:2, k1:k1 + 16:2] += (
-                d_x_part
+                d_largest_over_count
                 * (x[:, :, k0:k0 + 16:2, k1:k1 + 16:2] == largest)
             )
     return Grads(d_x)
@@ -104,30 +104,30 @@ def value_and_grad(x):
 
     # pooled = sum((contract('[b0,b1,i0,i1] = [b0,b1,2*i0+k0,2*i1+k1]', largest) / 4.0)
     #     ** 2.0) / (64*n)
-    pooled_terms = np.zeros((n, 4, 4, 4), np.float32)
+    sum_largest_scaled = np.zeros((n, 4, 4, 4), np.float32)
     for k0 in range(2):
         for k1 in range(2):
-            pooled_terms += largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2]
-    pooled_terms /= 4.0
-    pooled = (pooled_terms * pooled_terms).sum() / (64*n)
+            sum_largest_scaled += largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2]
+    sum_largest_scaled /= 4.0
+    pooled = (sum_largest_scaled * sum_largest_scaled).sum() / (64*n)
 
-    pooled_terms *= 2.0
-    d_x_part = np.zeros((n, 4, 8, 8), np.float32)
+    d_largest_quotient = np.multiply(2.0, sum_largest_scaled, out=sum_largest_scaled)
+    d_largest_over_count = np.zeros((n, 4, 8, 8), np.float32)
     for k0 in range(3):
         for k1 in range(3):
-            d_x_part += x[:, :, k0:k0 + 16:2, k1:k1 + 16:2] == largest
-    pooled_terms /= np.float32(64*n)
-    pooled_terms *= 0.25
+            d_largest_over_count += x[:, :, k0:k0 + 16:2, k1:k1 + 16:2] == largest
+    d_largest_quotient /= np.float32(64*n)
+    d_largest_quotient *= 0.25
     d_largest = np.zeros((n, 4, 8, 8), np.float32)  # f32[n, 4, 8, 8]
     for k0 in range(2):
         for k1 in range(2):
-            d_largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2] += pooled_terms
-    np.divide(d_largest, d_x_part, out=d_x_part)
+            d_largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2] += d_largest_quotient
+    np.divide(d_largest, d_largest_over_count, out=d_largest_over_count)
     d_x = np.zeros((n, 4, 17, 17), np.float32)  # f32[n, 4, 17, 17]
     for k0 in range(3):
         for k1 in range(3):
             d_x[:, :, k0:k0 + 16:2, k1:k1 + 16:2] += (
-                d_x_part
+                d_largest_over_count
                 * (x[:, :, k0:k0 + 16:2, k1:k1 + 16:2] == largest)
             )
     return pooled, Grads(d_x)

@@ -21,12 +21,12 @@ def value(x):
     # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     x_slice = x[:n - 1]
     b = x[1:]
-    rosenbrock_part = x_slice * x_slice
-    np.subtract(b, rosenbrock_part, out=rosenbrock_part)
-    rosenbrock_part_1 = 1.0 - x_slice
+    b_minus_square_x_slice = x_slice * x_slice
+    np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
+    one_minus_x_slice = 1.0 - x_slice
     rosenbrock = (
-        100.0 * np.dot(rosenbrock_part, rosenbrock_part)
-        + np.dot(rosenbrock_part_1, rosenbrock_part_1)
+        100.0 * np.dot(b_minus_square_x_slice, b_minus_square_x_slice)
+        + np.dot(one_minus_x_slice, one_minus_x_slice)
     )
     return rosenbrock
 
@@ -40,32 +40,32 @@ def forward(x):
     # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     x_slice = x[:n - 1]
     b = x[1:]
-    rosenbrock_part = x_slice * x_slice
-    np.subtract(b, rosenbrock_part, out=rosenbrock_part)
-    rosenbrock_part_1 = 1.0 - x_slice
+    b_minus_square_x_slice = x_slice * x_slice
+    np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
+    one_minus_x_slice = 1.0 - x_slice
     rosenbrock = (
-        100.0 * np.dot(rosenbrock_part, rosenbrock_part)
-        + np.dot(rosenbrock_part_1, rosenbrock_part_1)
+        100.0 * np.dot(b_minus_square_x_slice, b_minus_square_x_slice)
+        + np.dot(one_minus_x_slice, one_minus_x_slice)
     )
-    return rosenbrock, (x, rosenbrock_part, rosenbrock_part_1)
+    return rosenbrock, (x, b_minus_square_x_slice, one_minus_x_slice)
 
 
 def backward(saved, d_rosenbrock=1.0):
     """The cotangents of x, from those of the outputs."""
-    x, rosenbrock_part, rosenbrock_part_1 = saved
+    x, b_minus_square_x_slice, one_minus_x_slice = saved
     if type(d_rosenbrock) is not float:
         d_rosenbrock = _check_backward(d_rosenbrock)
     n = x.shape[0]
-    d_x_part = x[:n - 1] * -2.0
-    d_x_part_1 = 2.0 * rosenbrock_part_1
-    d_x_part_1 *= d_rosenbrock
-    d_b = 2.0 * rosenbrock_part
+    d_x_difference = x[:n - 1] * -2.0
+    d_x_product = 2.0 * one_minus_x_slice
+    d_x_product *= d_rosenbrock
+    d_b = 2.0 * b_minus_square_x_slice
     d_b *= d_rosenbrock * 100.0
-    d_x_part *= d_b
-    d_x_part -= d_x_part_1
+    d_x_difference *= d_b
+    d_x_difference -= d_x_product
     d_x = np.zeros(n)
     d_x[1:] = d_b
-    d_x[:n - 1] += d_x_part
+    d_x[:n - 1] += d_x_difference
     return Grads(d_x)
 
 
@@ -78,18 +78,21 @@ def value_and_grad(x):
     # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     x_slice = x[:n - 1]
     b = x[1:]
-    d_b = x_slice * x_slice
-    np.subtract(b, d_b, out=d_b)
-    rosenbrock_part = 1.0 - x_slice
-    rosenbrock = 100.0 * np.dot(d_b, d_b) + np.dot(rosenbrock_part, rosenbrock_part)
+    b_minus_square_x_slice = x_slice * x_slice
+    np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
+    one_minus_x_slice = 1.0 - x_slice
+    rosenbrock = (
+        100.0 * np.dot(b_minus_square_x_slice, b_minus_square_x_slice)
+        + np.dot(one_minus_x_slice, one_minus_x_slice)
+    )
 
-    d_b *= 200.0
-    d_x_part = x_slice * -2.0
-    d_x_part *= d_b
-    d_x_part -= 2.0 * rosenbrock_part
+    d_b = np.multiply(b_minus_square_x_slice, 200.0, out=b_minus_square_x_slice)
+    d_x_difference = x_slice * -2.0
+    d_x_difference *= d_b
+    d_x_difference -= 2.0 * one_minus_x_slice
     d_x = np.zeros(n)
     d_x[1:] = d_b
-    d_x[:n - 1] += d_x_part
+    d_x[:n - 1] += d_x_difference
     return rosenbrock, Grads(d_x)
 
 
