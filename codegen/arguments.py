@@ -38,6 +38,16 @@ def parameter_names(
     return texts, arguments
 
 
+def element_names(
+    function: Function, scope: Names, texts: Mapping[Var, str], containers: Mapping[str, str]
+) -> dict[Var, str]:
+    """The identifiers of arguments that are elements of arrays; other names are given."""
+    for text in (*texts.values(), *containers.values()):
+        scope.take(text)
+    parameters = [var for param in function.params for var in leaves(param.value)]
+    return {var: texts[var] if var in texts else scope.fresh(var.name) for var in parameters}
+
+
 def known_sizes(function: Function, parameters: list[Var]) -> list[str]:
     """Every named size that the function can know, in order."""
     if function.entry is not None and function.entry.sizes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from codegen.arguments import (
     bindings,
+    element_names,
     inputs_of,
     known_sizes,
     parameter_names,
@@ -19,6 +20,7 @@ from codegen.entry import Check, check
 from codegen.names import ModuleNames, Names, identifier
 from codegen.plan.buffers import buffers
 from codegen.plan.copies import copy_transposed
+from codegen.plan.costs import numbers_pay
 from codegen.plan.flatten import Known, flatten, leaves
 from codegen.plan.fusion import inline_values, scalar_only
 from codegen.plan.memory import memory
@@ -38,7 +40,8 @@ from codegen.printers import MathPrinter, Printer, dtype_text
 from codegen.program import Function, Options, Program, Tree, Var
 from codegen.results import Result
 from codegen.source import Assign, Blank, Block, Comment, Return, Source, docstring
-from codegen.types import Size, size_names, size_text
+from codegen.types import Shape, Size, product, size_names, size_text
+from codegen.unrolled import unrolled
 
 # Rewriting neighbours may bring new neighbours together, but not for long.
 _ROUNDS = 3
@@ -117,8 +120,13 @@ def plan_function(
     module: ModuleNames,
     saved: Sequence[str],
     workspace: Workspace | None = None,
+    arrays: Planned | None = None,
 ) -> Planned:
-    """All decisions about a function. saved: what an earlier function calls what it saves."""
+    """All decisions about a function.
+
+    saved: what an earlier function calls what it saves. arrays: the function on arrays of which
+    this is the one on their elements; both have the same arguments.
+    """
     sheet, known = flatten(function, program.constants, options)
     results = [known[var] for var in leaves(function.result)]
     read = uses(sheet, results)
@@ -146,7 +154,11 @@ def plan_function(
     places = buffers(sheet, read, inline, scale, callables, _donated(function, options, known))
     settle(regions, places)
     scope = Names(module.taken)
-    texts, containers = parameter_names(function, scope, saved)
+    if arrays is None:
+        texts, containers = parameter_names(function, scope, saved)
+    else:
+        containers = arrays.containers
+        texts = element_names(function, scope, arrays.texts, containers)
     sizes = Sizes()
     for name in known_sizes(function, parameters):
         sizes.rename[name] = scope.fresh(name.strip("<> 0123456789") if name[0] == "<" else name)
@@ -196,32 +208,39 @@ def emit_function(
 ) -> Made:
     """The source of one function; of two where scalar code needs its NumPy body."""
     planned = plan_function(program, function, options, module, saved, workspace)
-    plan, sizes = planned.plan, planned.sizes
+    numbers = None if workspace is not None else _on_numbers(program, planned, options, module)
+    main, arrays = (planned, ()) if numbers is None else numbers
+    plan, sizes = main.plan, main.sizes
     printer_class = MathPrinter if plan.scalar_mode else Printer
     printer = printer_class(len(plan.sheet.values), sizes.text, module.callables)
-    body = Emitter(plan, printer, sizes.loops).body()
-    result = Result(function, plan, planned.known, printer, planned.containers, module)
-    body.append(Return(result.text(function.result, top=True)))
     made = Made([], _check(program, planned) if checks else None)
-    made.modules, made.routines = printer.modules, printer.routines
-    made.fast_records = result.fast_used
+    body = _body(main, printer, made, module)
     made.saved = tuple(
-        plan.names[planned.known[var].index]
-        for var in leaves(function.result)
+        plan.names[main.known[var].index]
+        for var in leaves(main.function.result)
         if var in function.may_alias
     )
-    made.constants = {
-        constant.var
-        for constant in program.constants
-        if plan.uses.count(planned.known[constant.var])
-    }
+    emitted = [main]
     if plan.scalar_mode and _raises(plan):
         name = f"_{identifier(function.name)}_numpy"
         call = f"{name}({', '.join(planned.texts[var] for var in planned.used)})"
         handler = "except (OverflowError, ZeroDivisionError, ValueError):"
         body = [Block("try:", body), Block(handler, [Return(call)])]
         made.fallback = [Blank(2), _numpy_body(planned, name, made, module)]
-    head = _head(planned, made, identifier(program.name))
+        emitted.append(planned)
+    made.constants = {
+        constant.var
+        for constant in program.constants
+        if any(one.plan.uses.count(one.known[constant.var]) for one in emitted)
+    }
+    elements = [
+        Assign(
+            _pattern(var.type.shape, [main.texts[x] for x in found]),
+            f"{planned.texts[var]}.tolist()",
+        )
+        for var, found in arrays
+    ]
+    head = [*_head(planned, made, identifier(program.name)), *elements]
     if head and isinstance(body[0], Comment):
         body.insert(0, Blank())
     doc = [docstring(function.doc, 4)] if function.doc else []
@@ -229,9 +248,35 @@ def emit_function(
     header = f"def {identifier(function.name)}({parameters}):"
     made.sources = [Block(header, [*doc, *head, *body])]
     # A value and its step name each other: apart, they go at once, where the collector is off.
-    for value in plan.sheet.values:
-        value.step = None
+    for one in (planned, main):
+        for value in one.plan.sheet.values:
+            value.step = None
     return made
+
+
+def _on_numbers(
+    program: Program, planned: Planned, options: Options, module: ModuleNames
+) -> tuple[Planned, tuple[tuple[Var, tuple[Var, ...]], ...]] | None:
+    """The function on the elements of its arrays, and those, where that is faster."""
+    function = planned.function
+    if function.may_alias or function.entry is None or function.entry.trusted:
+        return None
+    known, names = planned.known, planned.plan.names
+    found = unrolled(function, program.constants, lambda var: names[known[var].index])
+    if found is None:
+        return None
+    numbers = plan_function(program, found.function, options, module, (), None, planned)
+    count = numbers.plan.uses.count
+    arrays = tuple(
+        (var, elements)
+        for var, elements in found.arrays
+        if any(count(numbers.known[element]) for element in elements)
+    )
+    unpacked = [len(elements) for _, elements in arrays]
+    packed = [_count(var) for var in leaves(function.result) if var.type.shape]
+    if not numbers_pay(planned.plan.sheet, numbers.plan.sheet, unpacked, packed):
+        return None
+    return numbers, arrays
 
 
 def _check(program: Program, planned: Planned) -> Check | None:
@@ -281,17 +326,47 @@ def _raises(plan: Plan) -> bool:
     return any(isinstance(step, Apply) and step.function.raises for step in plan.sheet.steps)
 
 
-def _numpy_body(planned: Planned, name: str, made: Made, module: ModuleNames) -> Source:
-    """The same statements on NumPy's numbers, for where Python's raise."""
-    function, plan, texts = planned.function, planned.plan, planned.texts
-    printer = Printer(len(plan.sheet.values), str, strict=True)
-    body = Emitter(plan, printer, {}).body()
+def _count(var: Var) -> int:
+    """The number of elements of an array of a known shape."""
+    count = product(var.type.shape)
+    assert isinstance(count, int)
+    return count
+
+
+def _body(planned: Planned, printer: Printer, made: Made, module: ModuleNames) -> list[Source]:
+    """The statements of a function, and its `return`."""
+    function, plan = planned.function, planned.plan
+    body = Emitter(plan, printer, planned.sizes.loops).body()
     result = Result(function, plan, planned.known, printer, planned.containers, module)
-    body.append(Return(result.text(function.result, top=True)))
+    returned = Return(result.text(function.result, top=True))
+    body += [*result.sources, returned]
     made.modules |= printer.modules
+    made.routines |= printer.routines
+    made.fast_records |= result.fast_used
+    return body
+
+
+def _pattern(shape: Shape, names: list[str]) -> str:
+    """The names of an array's elements as a target: `(a_0_0, a_0_1), (a_1_0, a_1_1)`."""
+    for size in reversed(shape[1:]):
+        assert isinstance(size, int)
+        rows = [names[at : at + size] for at in range(0, len(names), size)]
+        names = [f"({', '.join(row)}{',' * (size == 1)})" for row in rows]
+    return ", ".join(names) if len(names) > 1 else f"({names[0]},)"
+
+
+def _numpy_body(planned: Planned, name: str, made: Made, module: ModuleNames) -> Source:
+    """The same on NumPy's numbers and arrays, for where Python's floats raise."""
+    function, plan, texts = planned.function, planned.plan, planned.texts
+    # Without arrays, all that NumPy could know its own by are the numbers.
+    scalar = plan.scalar_mode
+    printer = Printer(len(plan.sheet.values), planned.sizes.text, module.callables, strict=scalar)
+    body = _body(planned, printer, made, module)
     doc = docstring(f"`{function.name}` where Python's floats raise and NumPy's do not.", 4)
     convert: list[Source] = [
-        Assign(texts[var], f"{dtype_text(var.type.dtype)}({texts[var]})") for var in planned.used
+        Assign(texts[var], f"{dtype_text(var.type.dtype)}({texts[var]})")
+        for var in planned.used
+        if scalar
     ]
     parameters = ", ".join(texts[var] for var in planned.used)
     return Block(f"def {name}({parameters}):", [doc, *convert, *body])

@@ -267,10 +267,11 @@ class Tree:
 
     kind "dict": keys are strings; "list", "tuple": keys are empty; "record": a named tuple whose
     class is `Program.records[record]`; "namedtuple": a user's own named tuple, whose class is
-    unknown to the source: read by attribute, rebuilt by `_replace` on the argument it came from.
+    unknown to the source: read by attribute, rebuilt by `_replace` on the argument it came from;
+    "array": numbers, or lists of them, which are returned as a NumPy array; its one key is a name.
     """
 
-    kind: Literal["dict", "list", "tuple", "record", "namedtuple"]
+    kind: Literal["dict", "list", "tuple", "record", "namedtuple", "array"]
     keys: tuple[str, ...]
     items: tuple[Node, ...]
     record: str = ""

@@ -11,6 +11,7 @@ from codegen.plan.flatten import Known, leaves
 from codegen.plan.steps import Look, Value, Window
 from codegen.printers import Printer, dtype_text
 from codegen.program import Broadcast, Diagonal, Function, Leaf, Node, Tree, Var
+from codegen.source import Assign, Source
 
 
 class Result:
@@ -33,6 +34,8 @@ class Result:
         # A record is a class of the module, or a user's own that it is given.
         self.classes = {**module.callables, **module.records}
         self.fast_used = False
+        # Statements that go before the `return`.
+        self.sources: list[Source] = []
         self._left: dict[Var, int] = {}
         for var in leaves(function.result):
             self._left[var] = self._left.get(var, 0) + 1
@@ -55,6 +58,10 @@ class Result:
             return "{" + ", ".join(f"{quoted(key)}: {item}" for key, item in pairs) + "}"
         if node.kind == "list":
             return f"[{inside}]"
+        if node.kind == "array":
+            name = self.plan.scope.fresh(node.keys[0] or "result")
+            self.sources.append(Assign(name, f"np.array([{inside}])"))
+            return name
         if node.kind == "record":
             if self.plan.scalar_mode:
                 self.fast_used = True

@@ -113,7 +113,12 @@ def _is_inline(
     many: int,
 ) -> bool:
     out = step.out
-    if out.keep or uses.returned[out.index]:
+    if out.keep:
+        return False
+    if isinstance(step, Look) and not out.shape and not isinstance(step.operands[0], Value):
+        # A literal, or a size: no name says more.
+        return True
+    if uses.returned[out.index]:
         return False
     readers = uses.readers[out.index]
     if isinstance(step, Look):

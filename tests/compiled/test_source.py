@@ -338,15 +338,15 @@ def test_the_shift_of_a_whole_array_is_one_number():
 
 
 def test_what_goes_to_one_region_is_added_up_first():
-    @graphc.trace(x="f64[6]")
+    @graphc.trace(x="f64[60]")
     def paths(x):
         return (np.sin(x[1:]) * x[:-1]).sum() + np.exp(x[:-1]).sum() + (x[:-1] ** 3).sum()
 
     f = graphc.compile(paths)
     fused = f.source.partition("def value_and_grad")[2].partition("\ndef ")[0]
     assert fused.count("d_x[") == 2
-    x = np.linspace(-1.0, 1.5, 6)
-    expected = np.zeros(6)
+    x = np.linspace(-1.0, 1.5, 60)
+    expected = np.zeros(60)
     expected[1:] += np.cos(x[1:]) * x[:-1]
     expected[:-1] += np.sin(x[1:]) + np.exp(x[:-1]) + 3 * x[:-1] ** 2
     np.testing.assert_allclose(f.value_and_grad(x)[1].x, expected, rtol=1e-14)
