@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from codegen.arrays import (
     expression,
     filled,
     index_text,
-    part_of_sum,
     strided,
     subscript,
 )
+from codegen.blocked import write_blocks
 from codegen.comments import without_echoes
 from codegen.looped import write_offsets, write_push, write_rows, write_sweep
 from codegen.names import Names
+from codegen.plan.blocks import Blocks
 from codegen.plan.buffers import Buffers
 from codegen.plan.memory import Memory
 from codegen.plan.steps import (
@@ -66,7 +67,7 @@ class Plan:
     names: list[str]
     scope: Names
     scalar_mode: bool
-    regions: Mapping[Step, Region]
+    regions: Mapping[Step, Region | Blocks]
     memory: Memory
     threads: int = 1
     into: Mapping[Value, str] = field(default_factory=dict)
@@ -112,7 +113,10 @@ class Emitter:
             region = plan.regions.get(step)
             if region is not None:
                 inside.update(region.steps)
-                write_tiles(self, region)
+                if isinstance(region, Blocks):
+                    write_blocks(self, region)
+                else:
+                    write_tiles(self, region)
             elif step not in inside:
                 self._step(step)
         return without_echoes(self.sources)
@@ -138,21 +142,15 @@ class Emitter:
         self,
         steps: Sequence[Step],
         sources: list[Source],
-        sums: Mapping[Step, str],
-        targets: Mapping[Step, str],
+        statements: Mapping[Step, Callable[[], Source]],
     ) -> None:
-        """Write steps into another block; a sum is appended to the list of that name instead, or
-        put where `targets` says."""
+        """Write steps into another block; `statements` makes those of steps that add up."""
         outside, self.sources, self._note = self.sources, sources, ""
         self._seen.update(self.plan.names[step.out.index] for step in steps)
         for step in steps:
-            if step in sums:
+            if step in statements:
                 self._comment(step)
-                value = part_of_sum(self.printer, step)
-                if step in targets:
-                    self.sources.append(Assign(targets[step], value, tag=step.tag))
-                else:
-                    self.sources.append(Do(f"{sums[step]}.append({value})", step.tag))
+                self.sources.append(statements[step]())
             else:
                 self._step(step)
         self.sources, self._note = outside, ""

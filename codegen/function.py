@@ -18,6 +18,7 @@ from codegen.arguments import (
 from codegen.emit import Emitter, Plan
 from codegen.entry import Check, check
 from codegen.names import ModuleNames, Names, identifier
+from codegen.plan.blocks import Blocks, blocks, separate
 from codegen.plan.buffers import buffers
 from codegen.plan.copies import copy_transposed
 from codegen.plan.costs import numbers_pay
@@ -29,10 +30,10 @@ from codegen.plan.offsets import offsets
 from codegen.plan.ones import numbers
 from codegen.plan.schedule import schedule
 from codegen.plan.shared import share
-from codegen.plan.steps import Apply, Invoke, Sheet, scales
+from codegen.plan.steps import Apply, Invoke, Sheet, Step, scales
 from codegen.plan.strength import strengthen
 from codegen.plan.sums import simplify_sums
-from codegen.plan.tiles import settle, tiles
+from codegen.plan.tiles import Region, settle, tiles
 from codegen.plan.uses import Uses, uses
 from codegen.plan.weighted import weigh
 from codegen.plan.workspace import Workspace, placed
@@ -149,10 +150,13 @@ def plan_function(
     small = len(sheet.steps) <= SCALAR_STEPS
     scalar_mode = small and scalar_only(sheet, [known[var] for var in parameters] + results)
     inline = inline_values(sheet, read, scale, scalar_mode)
-    regions = {} if scalar_mode else tiles(sheet, read, inline, options)
+    blocked = {} if scalar_mode else blocks(sheet, read, inline, options)
+    apart = {step for block in blocked.values() for step in block.steps}
+    regions = {} if scalar_mode else tiles(sheet, read, inline, options, apart)
     callables = frozenset(program.callables)
     places = buffers(sheet, read, inline, scale, callables, _donated(function, options, known))
     settle(regions, places)
+    separate(blocked, places)
     scope = Names(module.taken)
     if arrays is None:
         texts, containers = parameter_names(function, scope, saved)
@@ -166,11 +170,12 @@ def plan_function(
     idents.update({known[var].index: texts[var] for var in parameters})
     names = name_values(sheet, read, inline, places, scope, idents)
     sizes.rename.update(_found_sizes(sheet, read, names))
-    bytes_ = memory(sheet, read, inline, places, regions, dict(options.sizes))
-    plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode, regions, bytes_)
+    loops: dict[Step, Region | Blocks] = {**regions, **blocked}
+    bytes_ = memory(sheet, read, inline, places, loops, dict(options.sizes))
+    plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode, loops, bytes_)
     plan.threads = options.threads
     if workspace is not None and not scalar_mode:
-        tiled = [step for region in regions.values() for step in region.steps]
+        tiled = [step for region in loops.values() for step in region.steps]
         plan.workspace = workspace
         plan.into = placed(sheet, read, inline, scale, places, tiled, workspace)
     return Planned(function, plan, known, sizes, texts, containers)

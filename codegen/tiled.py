@@ -9,9 +9,10 @@ computes a tile changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from codegen.arrays import filled
+from codegen.arrays import filled, part_of_sum
 from codegen.plan.steps import Step
 from codegen.plan.tiles import Region, origin, scratch
 from codegen.printers import ATOM, dtype_text
@@ -79,7 +80,11 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
     ]
     before = _scratch(emitter, region, own, cut, inside) if own else []
     emitter.into = {value: names[row.index] for value, row in rows.items()}
-    emitter.within(region.steps, inside, sums, targets)
+    emitter.within(
+        region.steps,
+        inside,
+        {step: _adding(emitter, step, name, targets) for step, name in sums.items()},
+    )
     emitter.into = plan.into
     for value, place in places.items():
         if place is None and value not in direct:
@@ -101,7 +106,21 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
         if place is not None and names[place.index] != whole[value]:
             outside.append(Assign(whole[value], names[place.index], tag=tag))
     for step, name in sums.items():
-        outside.append(Assign(names[step.out.index], _total(step, name), tag=tag))
+        outside.append(Assign(names[step.out.index], total(step, name), tag=tag))
+
+
+def _adding(
+    emitter: Emitter, step: Step, name: str, targets: Mapping[Step, str]
+) -> Callable[[], Source]:
+    """What appends a tile's part of a sum to a list, or puts it where `targets` says."""
+
+    def source() -> Source:
+        part = part_of_sum(emitter.printer, step)
+        if step in targets:
+            return Assign(targets[step], part, tag=step.tag)
+        return Do(f"{name}.append({part})", step.tag)
+
+    return source
 
 
 def _scratch(
@@ -127,6 +146,7 @@ def _known(sizes: Shape) -> bool:
     return all(isinstance(size, int) for size in sizes)
 
 
-def _total(step: Step, name: str) -> str:
+def total(step: Step, name: str) -> str:
+    """The sum of the parts in a list."""
     dtype = step.out.dtype
     return f"np.sum({name})" if dtype == "f64" else f"np.sum({name}, dtype={dtype_text(dtype)})"

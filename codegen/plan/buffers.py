@@ -23,7 +23,7 @@ from codegen.plan.steps import (
     Value,
 )
 from codegen.plan.uses import Uses
-from codegen.program import Broadcast
+from codegen.program import Broadcast, Reshape
 
 FOREVER = 1 << 60
 
@@ -161,15 +161,25 @@ def _place(
         if not isinstance(operand, Value) or operand.shape != out.shape:
             continue
         index = operand.index
-        if operand.dtype != out.dtype or plan.root[index] is not operand or not plan.owned[index]:
+        root = plan.root[index]
+        if operand.dtype != out.dtype or not plan.owned[root.index] or inline[index]:
             continue
-        if last_read[index] > position or inline[index]:
+        if root is not operand and not _is_reshaped(operand, root):
+            continue
+        if last_read[root.index] > position:
             continue
         if isinstance(step, Put) and _overlaps(step, operand, plan):
             continue
         if best is None or _better(operand, best, returned):
             best = operand
     return best
+
+
+def _is_reshaped(operand: Value, root: Value) -> bool:
+    """Whether a view shows all of its root, in another shape. (Where NumPy has to copy instead,
+    the copy is nobody else's.)"""
+    step = operand.step
+    return isinstance(step, Look) and isinstance(step.kind, Reshape) and step.operands[0] is root
 
 
 def _better(operand: Value, best: Value, returned: bool) -> bool:
@@ -190,4 +200,5 @@ def _overlaps(step: Put, base: Value, plan: Buffers) -> bool:
 
 def _taken(dead: Value, step: Step, plan: Buffers) -> bool:
     """Whether the step that reads a value last also takes its storage over."""
-    return plan.inplace[step.out.index] is dead
+    place = plan.inplace[step.out.index]
+    return place is not None and plan.root[place.index] is dead

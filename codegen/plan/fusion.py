@@ -18,6 +18,7 @@ from codegen.plan.steps import (
     Look,
     Offsets,
     Operand,
+    Product,
     Push,
     Put,
     Rows,
@@ -29,7 +30,7 @@ from codegen.plan.steps import (
     Window,
 )
 from codegen.plan.uses import Uses
-from codegen.program import Broadcast, Transpose
+from codegen.program import Broadcast, Reshape, Transpose
 
 # An expression of more functions, or nested deeper, is cut into statements.
 MAX_DEPTH = 6
@@ -122,7 +123,7 @@ def _is_inline(
         return False
     readers = uses.readers[out.index]
     if isinstance(step, Look):
-        return _look_is_inline(step, uses)
+        return _look_is_inline(step, uses, scale)
     if len(readers) != 1 or not readers:
         return False
     if isinstance(step, Assemble | Put | Offsets | Sweep | Rows | Push):
@@ -158,10 +159,10 @@ def _has_longer(reader: Apply, out: Value, chain: list[int], uses: Uses) -> bool
     return False
 
 
-def _look_is_inline(step: Look, uses: Uses) -> bool:
+def _look_is_inline(step: Look, uses: Uses, scale: list[int]) -> bool:
     """Views cost nothing, so that short ones are written wherever they are read."""
     readers = uses.readers[step.out.index]
-    if isinstance(step.kind, Window):
+    if isinstance(step.kind, Window) or _lends_its_place(step, uses, scale):
         return False
     if any(_needs_name(reader, step.out, False) for reader in readers):
         return False
@@ -172,6 +173,22 @@ def _look_is_inline(step: Look, uses: Uses) -> bool:
         # The source would be computed at each reader.
         return False
     return isinstance(step.kind, Transpose) and step.kind.axes == (1, 0)
+
+
+def _lends_its_place(step: Look, uses: Uses, scale: list[int]) -> bool:
+    """Whether this is a product in another shape, which what reads it can work in."""
+    out, source = step.out, step.operands[0]
+    if not isinstance(step.kind, Reshape) or scale[out.index] != LARGE or uses.count(out) != 1:
+        return False
+    if not isinstance(source, Value) or not isinstance(source.step, Product):
+        return False
+    (reader,) = uses.readers[out.index]
+    return (
+        uses.count(source) == 1
+        and isinstance(reader, Apply)
+        and reader.function.ufunc
+        and (reader.out.dtype, reader.out.shape) == (out.dtype, out.shape)
+    )
 
 
 def _needs_name(reader: Step, value: Value, scalar_mode: bool) -> bool:

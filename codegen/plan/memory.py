@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from codegen.plan.blocks import Blocks
 from codegen.plan.buffers import FOREVER, Buffers
 from codegen.plan.steps import Look, Push, Rows, Sheet, Step, Sweep, Value, outs_of, values_of
 from codegen.plan.tiles import Region
@@ -55,7 +56,7 @@ def memory(
     uses: Uses,
     inline: list[bool],
     places: Buffers,
-    regions: Mapping[Step, Region],
+    regions: Mapping[Step, Region | Blocks],
     sizes: Mapping[str, Size],
 ) -> Memory:
     """The bytes of each step by estimate: named sizes are what `sizes` expects."""
@@ -77,7 +78,7 @@ def _storages(
     uses: Uses,
     inline: list[bool],
     places: Buffers,
-    regions: Mapping[Step, Region],
+    regions: Mapping[Step, Region | Blocks],
     sizes: Mapping[str, Size],
 ) -> tuple[list[_Storage], list[int]]:
     """The arrays that statements make, and the bytes of temporaries while each step runs."""
@@ -100,6 +101,9 @@ def _storages(
     for at, step in enumerate(sheet.steps):
         if step in regions:
             starts.update(dict.fromkeys(regions[step].steps, at))
+    for first, region in regions.items():
+        if isinstance(region, Blocks):
+            passing[starts[first]] += _of_a_block(region, places, sizes)
     for place, step in enumerate(sheet.steps):
         at = starts.get(step, place)
         if isinstance(step, Sweep | Push):
@@ -114,7 +118,8 @@ def _storages(
                 continue
             if inline[index]:
                 if not isinstance(step, Look) and out.shape and 0 <= when[index] < count:
-                    passing[when[index]] += _bytes(out, sizes)
+                    if out not in tiled:
+                        passing[when[index]] += _bytes(out, sizes)
                 else:
                     last[root] = max(last.get(root, -1), when[index])
                 continue
@@ -130,6 +135,19 @@ def _storages(
         if root in found:
             found[root].dead = max(found[root].dead, at)
     return [storage for storage in found.values() if storage.bytes >= _LARGE_ARRAY], passing
+
+
+def _of_a_block(region: Blocks, places: Buffers, sizes: Mapping[str, Size]) -> int:
+    """The bytes of what a block makes: names keep it until the next one makes it anew."""
+    parts = 0
+    for step in region.steps:
+        out = step.out
+        own = places.root[out.index] is out and places.inplace[out.index] is None
+        if own and step not in region.sums:
+            shape = list(out.shape)
+            shape[region.axes[out]] = region.rows
+            parts += _size(tuple(shape), out.dtype, sizes)
+    return parts
 
 
 def _root(value: Value, places: Buffers) -> Value:

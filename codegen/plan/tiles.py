@@ -13,7 +13,8 @@ every size, but costs a little where one tile would do. The tile's size depends 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
+from itertools import groupby
 
 from codegen.expr import Extent, Number
 from codegen.infer import weak
@@ -54,31 +55,46 @@ class Region:
         self.sums: list[Step] = []
 
 
-def tiles(sheet: Sheet, uses: Uses, inline: list[bool], options: Options) -> dict[Step, Region]:
+def tiles(
+    sheet: Sheet,
+    uses: Uses,
+    inline: list[bool],
+    options: Options,
+    apart: Set[Step] = frozenset(),
+) -> dict[Step, Region]:
     """The regions, by the first of their steps; the sheet is put in an order in which each stands
-    together. What an expression in the loop would compute anew for each tile gets a statement."""
+    together. What an expression in the loop would compute anew for each tile gets a statement.
+
+    apart: steps of other loops, which stay where they are.
+    """
     sizes = dict(options.sizes)
     rows: dict[tuple[Shape, str], int] = {}
     found: dict[Step, Region] = {}
+
+    def ordered(pending: list[Step]) -> Iterator[Step]:
+        """The steps, with regions that stand together."""
+        while pending:
+            region, before, after = _split(pending, rows, sizes, options)
+            if region is None:
+                yield from pending
+                return
+            members = set(region.steps)
+            if not _is_worth_it(region, members, uses, options):
+                # Too little to gain: its first step stands alone, and the search goes on behind it.
+                cut = pending.index(region.steps[0]) + 1
+                yield from pending[:cut]
+                pending = pending[cut:]
+                continue
+            _close(region, members, uses, inline)
+            yield from before
+            yield from region.steps
+            found[region.steps[0]] = region
+            pending = after
+
     steps: list[Step] = []
-    pending = list(sheet.steps)
-    while pending:
-        region, before, after = _split(pending, rows, sizes, options)
-        if region is None:
-            steps.extend(pending)
-            break
-        members = set(region.steps)
-        if not _is_worth_it(region, members, uses, options):
-            # Too little to gain: its first step stands alone, and the search goes on behind it.
-            cut = pending.index(region.steps[0]) + 1
-            steps.extend(pending[:cut])
-            pending = pending[cut:]
-            continue
-        _close(region, members, uses, inline)
-        steps.extend(before)
-        steps.extend(region.steps)
-        found[region.steps[0]] = region
-        pending = after
+    for together, stretch in groupby(sheet.steps, apart.__contains__):
+        some = list(stretch)
+        steps.extend(some if together else ordered(some))
     if found:
         sheet.steps[:] = steps
     return found

@@ -1,0 +1,112 @@
+"""A region with products of matrices as a loop over blocks of one axis.
+
+x_block = x[block] for what is read, d_x[block] = ... for what is needed whole afterwards, and
+between them the steps as they would stand without the loop. Sums over the axis start at zero and
+are added to; numbers go to a list that is added up at the end, pairwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from codegen.arrays import expression, filled
+from codegen.plan.blocks import Blocks
+from codegen.plan.steps import Look, Step, Value, values_of
+from codegen.printers import ATOM
+from codegen.source import Assign, Blank, Block, Comment, Do, Source
+from codegen.tiled import total
+
+if TYPE_CHECKING:
+    from codegen.emit import Emitter
+
+
+def write_blocks(emitter: Emitter, region: Blocks) -> None:
+    """The loop, what it needs before and what it leaves behind."""
+    plan, printer = emitter.plan, emitter.printer
+    names, text, level, fresh = plan.names, printer.text, printer.level, plan.scope.fresh
+    outside, tag = emitter.sources, region.steps[0].tag
+    if outside:
+        outside.append(Blank())
+    outside.append(Comment("In blocks that stay in the cache.", tag))
+
+    start, block = fresh("start"), fresh("block")
+    spelled = {value: (text[value.index], level[value.index]) for value in region.sliced}
+    reads = [value for step in region.steps for value in values_of(step)]
+    whole = {value: names[value.index] for value in region.leaving}
+    targets = {v: f"{name}[{_cut(region.axes[v], block)}]" for v, name in whole.items()}
+    renamed: dict[str, str] = {}
+    statements: dict[Step, Callable[[], Source]] = {}
+    for value, name in whole.items():
+        outside.append(Assign(name, filled(printer, value, 0, empty=True), tag=tag))
+        if value in reads or plan.buffers.inplace[value.index] is not None:
+            renamed[name] = renamed.get(name) or fresh(f"{name}_block")
+        elif value.step is not None:
+            statements[value.step] = _writing(emitter, value.step, targets.pop(value))
+    parts: dict[Step, str] = {}
+    for step in region.sums:
+        name = names[step.out.index]
+        if step.out.shape:
+            outside.append(Assign(name, filled(printer, step.out, 0), tag=tag))
+        else:
+            parts[step] = name = fresh(f"{name}_blocks")
+            outside.append(Assign(name, "[]", tag=tag))
+        statements[step] = _adding(emitter, step, name)
+
+    inside: list[Source] = [Assign(block, f"slice({start}, {start} + {region.rows})", tag=tag)]
+    for value in region.sliced:
+        index = value.index
+        cut = f"{printer.operand(value, ATOM)}[{_cut(region.axes[value], block)}]"
+        if reads.count(value) > 1:
+            name = fresh(f"{_base(value, names)}_block")
+            inside.append(Assign(name, cut, tag=tag))
+            cut = name
+        text[index], level[index] = cut, ATOM
+    for step in region.steps:
+        index = step.out.index
+        if not plan.inline[index] and step not in statements:
+            names[index] = text[index] = renamed.get(names[index], names[index])
+    emitter.within(region.steps, inside, statements)
+    for value, target in targets.items():
+        inside.append(Assign(target, names[value.index], tag=tag))
+    tiling = f"range(0, {printer.size(region.size)}, {region.rows})"
+    outside.append(Block(f"for {start} in {tiling}:", inside, tag))
+
+    for value, (cut, bound) in spelled.items():
+        text[value.index], level[value.index] = cut, bound
+    for value, name in whole.items():
+        names[value.index] = text[value.index] = name
+    for step, name in parts.items():
+        outside.append(Assign(names[step.out.index], total(step, name), tag=tag))
+
+
+def _adding(emitter: Emitter, step: Step, name: str) -> Callable[[], Source]:
+    """What adds a block's part of a sum."""
+
+    def source() -> Source:
+        part = expression(emitter.printer, step)[0]
+        if step.out.shape:
+            return Assign(name, part, "+=", tag=step.tag)
+        return Do(f"{name}.append({part})", step.tag)
+
+    return source
+
+
+def _writing(emitter: Emitter, step: Step, target: str) -> Callable[[], Source]:
+    """What writes a block of an array that is needed whole."""
+    return lambda: Assign(target, expression(emitter.printer, step)[0], tag=step.tag)
+
+
+def _cut(axis: int, block: str) -> str:
+    """The index of a block along an axis."""
+    return f"{':, ' * axis}{block}"
+
+
+def _base(value: Value, names: list[str]) -> str:
+    """A name for a value that may be a view that has none."""
+    while not names[value.index] and isinstance(value.step, Look):
+        source = value.step.operands[0]
+        if not isinstance(source, Value):
+            break
+        value = source
+    return names[value.index] or "part"

@@ -1,0 +1,160 @@
+"""Regions with products of matrices, block by block: the same numbers as without."""
+
+import numpy as np
+import pytest
+
+import graphc
+from codegen.program import Options
+from tests.codegen.test_tiles import emitted
+
+SMALL, WHOLE = Options(cache_bytes=1 << 12), Options(cache_bytes=1 << 30)
+LOOP = "# In blocks that stay in the cache."
+
+
+def mixture(x, factors, means):
+    """Components of a mixture along the samples' last axis: a product, rows, a softmax."""
+    y = np.einsum("kij,nj->kin", factors, x) - means[:, :, None]
+    scores = -0.5 * (y * y).sum(1)
+    peak = scores.max(axis=0)
+    return (np.log(np.exp(scores - peak).sum(axis=0)) + peak).sum()
+
+
+def kernel(x, c):
+    """Every point against every other: x is cut, and read whole."""
+    return (np.exp(-0.1 * np.square(x @ x.T)) @ c).sum()
+
+
+def memory(x, keys, values, c):
+    """Attention of many rows to few keys."""
+    scores = x @ keys.T
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.square((p / p.sum(axis=1, keepdims=True)) @ values - c).mean()
+
+
+def stacks(q, k, v):
+    """Attention in a stack, which is cut between its matrices."""
+    scores = q @ k.swapaxes(-1, -2)
+    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.square((p / p.sum(axis=-1, keepdims=True)) @ v).sum()
+
+
+def rows(table, index, w):
+    """Gathered rows are cut with the numbers of the rows."""
+    return np.tanh(np.square(table[index] @ w) * 0.1).sum()
+
+
+def views(x, w, c):
+    """Products in other shapes, transposed, and with selected columns."""
+    h = np.tanh(x @ w)
+    parts = h.reshape(x.shape[0], 5, 8)
+    return (parts[:, 1:3] * parts[:, :1] * c).sum() + np.cos(h.T[2] * h.T[3]).sum()
+
+
+def no_sums(x, w):
+    """What is needed whole afterwards is written block by block."""
+    h = np.exp(np.sin(np.tanh(x @ w) * 2.0 + 1.0))
+    return np.square(h / h.sum(axis=0)).sum()
+
+
+CASES = {
+    "mixture": (mixture, ((700, 3), (4, 3, 3), (4, 3))),
+    "mixture, blocks of one size": (mixture, ((768, 3), (4, 3, 3), (4, 3))),
+    "kernel": (kernel, ((520, 3), (520,))),
+    "memory": (memory, ((1030, 4), (30, 4), (30, 3), (1030, 3))),
+    "stacks": (stacks, ((6, 40, 5), (6, 40, 5), (6, 40, 3))),
+    "rows": (rows, ((9, 4), 1200, (4, 10))),
+    "views": (views, ((900, 4), (4, 40), (2, 8))),
+    "no sums": (no_sums, ((900, 4), (4, 40))),
+}
+
+
+def arguments(shapes, dtype):
+    rng = np.random.default_rng(0)
+    kind = {"f64": np.float64, "f32": np.float32}[dtype]
+    return [
+        rng.integers(0, 9, shape) if isinstance(shape, int) else rng.normal(size=shape).astype(kind)
+        for shape in shapes
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize("case", CASES)
+def test_blocks_compute_what_whole_arrays_do(case, dtype):
+    function, shapes = CASES[case]
+    arrays = arguments(shapes, dtype)
+    copies = [array.copy() for array in arrays]
+    graph = graphc.trace(function, *arrays)
+    plain, whole = emitted(graph, WHOLE)
+    source, blocked = emitted(graph, SMALL)
+    assert LOOP not in plain
+    assert LOOP in source
+    tolerance = 1e-11 if dtype == "f64" else 2e-4
+    value, grads = blocked.value_and_grad(*arrays)
+    expected, expected_grads = whole.value_and_grad(*arrays)
+    assert np.asarray(value).dtype == np.asarray(expected).dtype
+    np.testing.assert_allclose(value, expected, rtol=tolerance)
+    for found, other in zip(grads, expected_grads, strict=True):
+        assert found.dtype == other.dtype
+        assert found.shape == other.shape
+        assert not any(np.shares_memory(found, argument) for argument in arrays)
+        np.testing.assert_allclose(found, other, rtol=tolerance, atol=tolerance)
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    outputs, saved = blocked.forward(*arrays)
+    np.testing.assert_allclose(outputs, expected, rtol=tolerance)
+    for found, other in zip(blocked.backward(saved), expected_grads, strict=True):
+        np.testing.assert_allclose(found, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 900])
+def test_an_expected_size_is_no_promise(size):
+    graph = graphc.trace(memory, "f64[n, 4]", "f64[30, 4]", "f64[30, 3]", "f64[n, 3]")
+    source, blocked = emitted(graph, Options(sizes=(("n", 5000),), cache_bytes=1 << 12))
+    plain, whole = emitted(graph, WHOLE)
+    assert LOOP in source
+    assert LOOP not in plain
+    arrays = arguments(((size, 4), (30, 4), (30, 3), (size, 3)), "f64")
+    with np.errstate(invalid="ignore"):
+        value, grads = blocked.value_and_grad(*arrays)
+        expected, expected_grads = whole.value_and_grad(*arrays)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    for found, other in zip(grads, expected_grads, strict=True):
+        assert found.shape == other.shape
+        np.testing.assert_allclose(found, other, rtol=1e-11, atol=1e-14)
+
+
+def test_a_block_writes_into_nothing_that_the_next_one_reads():
+    """The product with itself reads all of h, in whose storage a block could else work."""
+
+    def model(x, w):
+        h = x @ w
+        return (np.exp(-0.01 * np.square(h @ h.T)) @ np.sin(h)).sum()
+
+    arrays = arguments(((300, 2), (2, 4)), "f64")
+    graph = graphc.trace(model, *arrays)
+    source, blocked = emitted(graph, Options(cache_bytes=1 << 10))
+    assert LOOP in source
+    _, whole = emitted(graph, WHOLE)
+    expected = whole.value_and_grad(*arrays)[1]
+    for found, other in zip(blocked.value_and_grad(*arrays)[1], expected, strict=True):
+        np.testing.assert_allclose(found, other, rtol=1e-10)
+
+
+def test_adding_up_that_costs_more_than_it_saves_is_left_out():
+    """A layer's weights are as large as what goes through it."""
+
+    def layer(x, w):
+        return np.tanh(x @ w).sum()
+
+    arrays = arguments(((600, 300), (300, 300)), "f64")
+    source, _ = emitted(graphc.trace(layer, *arrays), Options(cache_bytes=1 << 16))
+    value, _, gradient = source.partition("def value_and_grad(")
+    assert LOOP in value
+    assert LOOP not in gradient
+
+
+def test_a_mixture_needs_no_memory_of_its_size():
+    arrays = arguments(((20_000, 3), (8, 3, 3), (8, 3)), "f64")
+    compiled = graphc.compile(graphc.trace(mixture, *arrays), wrt=("factors", "means"))
+    assert LOOP in compiled.source
+    assert compiled.memory().peak < 20_000 * 8 * 8
