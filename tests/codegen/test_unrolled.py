@@ -205,8 +205,8 @@ def test_containers_and_results():
     x = np.array([0.7, -0.4])
     value, grads = f.value_and_grad(p, x)
     hidden = np.tanh(p["W"] @ x + p["b"]) * 1.5
-    np.testing.assert_allclose(value["hidden"], hidden, rtol=1e-15)
-    assert value["loss"] == pytest.approx((hidden * hidden).sum(), rel=1e-15)
+    np.testing.assert_allclose(value.hidden, hidden, rtol=1e-15)
+    assert value.loss == pytest.approx((hidden * hidden).sum(), rel=1e-15)
     inner = 2.0 * hidden * 1.5 * (1 - (hidden / 1.5) ** 2)
     np.testing.assert_allclose(grads["W"], np.outer(inner, x), rtol=1e-13)
     np.testing.assert_allclose(grads["b"], inner, rtol=1e-13)
