@@ -63,10 +63,8 @@ class Result:
             self.sources.append(Assign(name, f"np.array([{inside}])"))
             return name
         if node.kind == "record":
-            if self.plan.scalar_mode:
-                self.fast_used = True
-                return f"_new({self.classes[node.record]}, ({inside}{comma}))"
-            return f"{self.classes[node.record]}({inside})"
+            self.fast_used = True
+            return f"_new({self.classes[node.record]}, ({inside}{comma}))"
         if node.kind == "namedtuple":
             pairs = zip(node.keys, items, strict=True)
             return f"{self._original(node)}._replace({', '.join(f'{k}={v}' for k, v in pairs)})"

@@ -113,7 +113,7 @@ def test_embedding_agrees(width):
     check(embedding(width), arguments=arguments, words=5, n=5)
 
 
-USERS = """x y W1 b1 W2 b2 batch np Grads NamedTuple
+USERS = """x y W1 b1 W2 b2 batch np Grads NamedTuple _new tuple
 h scores row score_y p total loss d_scores d_W2 d_b2 d_u d_W1 d_b1"""
 
 

@@ -7,6 +7,9 @@ import numpy as np
 ndarray = np.ndarray
 F64 = np.dtype(np.float64)
 
+# Builds a named tuple from its fields at once.
+_new = tuple.__new__
+
 
 class Grads(NamedTuple):
     W: np.ndarray
@@ -33,7 +36,7 @@ def backward(saved, d_y):
     d_W = x + y
     d_W *= d_y
     count = float(n)
-    return Grads(d_W, count)
+    return _new(Grads, (d_W, count))
 
 
 def _check_inputs(x, W):

@@ -8,6 +8,9 @@ from numpy.lib.stride_tricks import as_strided
 ndarray = np.ndarray
 F64 = np.dtype(np.float64)
 
+# Builds a named tuple from its fields at once.
+_new = tuple.__new__
+
 
 class Grads(NamedTuple):
     K: np.ndarray
@@ -31,12 +34,10 @@ def value(x, K):
         (n, 2, 6, 3, 6, 3),
         (strides[0], strides[1], strides[2], strides[2], strides[3], strides[3]),
     )
-    maps = np.maximum(
-        (
-            K.reshape(3, 18) @ x_windows.transpose(0, 1, 3, 5, 2, 4).reshape(n, 18, 36)
-        ).reshape(n, 3, 6, 6),
-        0.0,
-    )
+    maps = (
+        K.reshape(3, 18) @ x_windows.transpose(0, 1, 3, 5, 2, 4).reshape(n, 18, 36)
+    ).reshape(n, 3, 6, 6)
+    np.maximum(maps, 0.0, out=maps)
 
     # features = sum(maps * maps) / (108*n)
     features = np.vdot(maps, maps) / (108*n)
@@ -62,12 +63,10 @@ def forward(x, K):
         (n, 2, 6, 3, 6, 3),
         (strides[0], strides[1], strides[2], strides[2], strides[3], strides[3]),
     )
-    maps = np.maximum(
-        (
-            K.reshape(3, 18) @ x_windows.transpose(0, 1, 3, 5, 2, 4).reshape(n, 18, 36)
-        ).reshape(n, 3, 6, 6),
-        0.0,
-    )
+    maps = (
+        K.reshape(3, 18) @ x_windows.transpose(0, 1, 3, 5, 2, 4).reshape(n, 18, 36)
+    ).reshape(n, 3, 6, 6)
+    np.maximum(maps, 0.0, out=maps)
 
     # features = sum(maps * maps) / (108*n)
     features = np.vdot(maps, maps) / (108*n)
@@ -99,7 +98,7 @@ def backward(saved, d_features=1.0):
         np.copyto(columns, x_windows[image].transpose(0, 2, 4, 1, 3))
         d_K_product += columns_flat @ d_maps_scaled_reshaped[image].T
     d_K = d_K_product.T.reshape(3, 2, 3, 3)  # f64[3, 2, 3, 3]
-    return Grads(d_K)
+    return _new(Grads, (d_K,))
 
 
 def value_and_grad(x, K):
@@ -122,12 +121,10 @@ def value_and_grad(x, K):
         (n, 2, 6, 3, 6, 3),
         (strides[0], strides[1], strides[2], strides[2], strides[3], strides[3]),
     )
-    maps = np.maximum(
-        (
-            K.reshape(3, 18) @ x_windows.transpose(0, 1, 3, 5, 2, 4).reshape(n, 18, 36)
-        ).reshape(n, 3, 6, 6),
-        0.0,
-    )
+    maps = (
+        K.reshape(3, 18) @ x_windows.transpose(0, 1, 3, 5, 2, 4).reshape(n, 18, 36)
+    ).reshape(n, 3, 6, 6)
+    np.maximum(maps, 0.0, out=maps)
 
     # features = sum(maps * maps) / (108*n)
     features = np.vdot(maps, maps) / (108*n)
@@ -145,7 +142,7 @@ def value_and_grad(x, K):
         np.copyto(columns, x_windows[image].transpose(0, 2, 4, 1, 3))
         d_K_product += columns_flat @ d_maps_scaled_reshaped[image].T
     d_K = d_K_product.T.reshape(3, 2, 3, 3)  # f64[3, 2, 3, 3]
-    return features, Grads(d_K)
+    return features, _new(Grads, (d_K,))
 
 
 def _check_inputs(x, K):
