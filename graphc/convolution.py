@@ -122,6 +122,14 @@ def conv_node(
     )
     at_x = _moved(steps, gaps, widths)
     at_W, at_y = _bare("k", rank), _bare("i", rank)
+    if depth == 1 and kernels == groups:
+        # A kernel for each channel: a group has no channels to sum over, nor kernels to tell apart.
+        n, g = nodes.index("n"), nodes.index("g")
+        extents = (("n", batch), ("g", groups), *_sized("i", places), *_sized("k", kernel))
+        filters = nodes.reshape(W, (groups, *kernel))
+        shape = (batch, groups, *places)
+        params = Einstein((n, g, *at_y), ((n, g, *at_x), (g, *at_W)), extents, shape)
+        return nodes.contraction(CONV, params, x, filters)
     extents = (("n", batch), *_group_extent(groups), ("o", kernels // groups))
     extents += (*_sized("i", places), ("c", depth), *_sized("k", kernel))
     x, W = _split(x, 1, groups), _split(W, 0, groups)

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping
 
 from codegen.expr import FUNCTIONS, Extent, Number
 from codegen.infer import promote
-from codegen.plan.axes import transpose
+from codegen.plan.axes import aligned, transpose
 from codegen.plan.matmul import matmul, split_order
 from codegen.plan.pulls import pulled
 from codegen.plan.rows import row_products
-from codegen.plan.shapes import broadcast, full
+from codegen.plan.shapes import broadcast
+from codegen.plan.slides import slide
 from codegen.plan.steps import (
     Apply,
     Einsum,
     Fold,
-    Index,
     Invoke,
     Look,
     Operand,
@@ -95,6 +95,9 @@ def _multiply_all(
     numbers: Mapping[str, int],
 ) -> Value:
     """The sum over all indices but `names` of the product of factors, with axes `names`."""
+    slid = slide(sheet, factors, names, extents, numbers, dtype)
+    if slid is not None:
+        return slid
     swept = sweep(sheet, factors, names, extents, numbers, dtype)
     if swept is not None:
         return swept
@@ -203,8 +206,8 @@ def _outer(sheet: Sheet, a: Factor, b: Factor, order: tuple[str, ...], dtype: st
     """The product with broadcasting: no index is summed."""
     union = list(dict.fromkeys((*a.names, *b.names)))
     names = tuple([n for n in order if n in union] if order else union)
-    x = _aligned(sheet, a, names)
-    y = x if b == a else _aligned(sheet, b, names)
+    x = aligned(sheet, a, names)
+    y = x if b == a else aligned(sheet, b, names)
     shape = broadcast((x.shape, y.shape))
     common = promote((x.dtype, y.dtype))
     square = x is y and common != "bool"
@@ -213,22 +216,6 @@ def _outer(sheet: Sheet, a: Factor, b: Factor, order: tuple[str, ...], dtype: st
     out = sheet.value(common, shape)
     out.py = x.py and y.py
     return Factor(sheet.add(Apply(out, operands, sheet.note, sheet.tag, function)), names)
-
-
-def _aligned(sheet: Sheet, factor: Factor, names: tuple[str, ...]) -> Value:
-    """The factor with an axis for each of `names`, of size 1 where it lacks one."""
-    value, own = factor
-    kept = [name for name in names if name in own]
-    if not kept:
-        return value
-    value = transpose(sheet, value, tuple(own.index(name) for name in kept))
-    first = next(k for k, name in enumerate(names) if name in own)
-    if len(kept) == len(names) - first:
-        return value
-    sizes = iter(value.shape)
-    entries = tuple(full(next(sizes)) if name in own else None for name in names[first:])
-    shape = tuple(1 if entry is None else entry.size for entry in entries)
-    return sheet.look(value, Index(entries), shape)
 
 
 def _inner(
@@ -288,7 +275,7 @@ def _sum_out(sheet: Sheet, factor: Factor, keep: set[str], extents: Extents, dty
 
 def _arrange(sheet: Sheet, factor: Factor, names: tuple[str, ...], extents: Extents) -> Value:
     """The factor with axes `names`, those it lacks being repeated."""
-    value = _aligned(sheet, factor, names)
+    value = aligned(sheet, factor, names)
     shape = tuple(extents[name] for name in names)
     return value if value.shape == shape else sheet.look(value, Broadcast(shape), shape)
 

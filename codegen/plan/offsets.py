@@ -15,6 +15,7 @@ from codegen.plan.steps import (
     SMALL_ELEMENTS,
     Apply,
     At,
+    Einsum,
     Fold,
     Index,
     Look,
@@ -53,6 +54,8 @@ def offsets(sheet: Sheet, uses: Uses, sizes: Mapping[str, Size]) -> bool:
         sheet.note, sheet.tag = step.note, step.tag
         if isinstance(step, Fold):
             made = _fold(sheet, uses, sizes, step, dropped)
+        elif isinstance(step, Einsum):
+            made = _einsum(sheet, uses, step, dropped)
         elif isinstance(step, Offsets) and not step.body:
             made = _spread(sheet, uses, step, dropped)
         if not made:
@@ -108,6 +111,45 @@ def _spread(sheet: Sheet, uses: Uses, step: Offsets, dropped: dict[Value, Value]
     return True
 
 
+def _einsum(sheet: Sheet, uses: Uses, step: Einsum, dropped: dict[Value, Value]) -> bool:
+    """An index formula over windows, at one offset after another: y[..., k] = sum(x[k::1] * d)."""
+    inputs, result = step.formula.split("->")
+    texts = inputs.split(",")
+    shown = [k for k, operand in enumerate(step.operands) if _is_window(operand)]
+    if len(texts) != 2 or len(shown) != 1:
+        return False
+    view, other = texts[shown[0]], texts[1 - shown[0]]
+    loops = [letter for letter in result if letter not in other]
+    if not loops or not set(loops) <= set(view):
+        return False
+    operands = [operand for operand in step.operands if isinstance(operand, Value)]
+    sizes = dict(zip(view, operands[shown[0]].shape, strict=True))
+    names = {letter: f"k{at}" for at, letter in enumerate(loops)}
+    parts = _Parts(sheet, uses, {names[letter]: sizes[letter] for letter in loops}, dropped)
+    slabs = [
+        parts.slab(operand, tuple(names.get(letter) for letter in text))
+        for operand, text in zip(operands, texts, strict=True)
+    ]
+    if not parts.windows or parts.body:
+        return False
+    rest = ["".join(letter for letter in text if letter not in names) for text in (*texts, result)]
+    out = sheet.value(step.out.dtype, tuple(sizes[letter] for letter in rest[2]))
+    formula = f"{rest[0]},{rest[1]}->{rest[2]}"
+    parts.body.append(Einsum(out, tuple(slabs), step.note, step.tag, formula))
+    looped = tuple((names[letter], sizes[letter]) for letter in loops)
+    target = tuple(
+        Strip(((names[letter], 1),), 0, 0, 1) if letter in names else Strip((), 0, 1, sizes[letter])
+        for letter in result
+    )
+    sheet.add(parts.step(step.out, looped, out, "sum", target))
+    return True
+
+
+def _is_window(operand: Operand) -> bool:
+    step = operand.step if isinstance(operand, Value) else None
+    return isinstance(step, Look) and isinstance(step.kind, Window)
+
+
 def _whole(size: Size) -> Span:
     return Span(0, size, 1, size)
 
@@ -126,7 +168,7 @@ class _Parts:
         self.operands: list[Value] = []
         self.parts: list[tuple[Strip, ...] | None] = []
         self.slabs: list[Value] = []
-        self.body: list[Apply] = []
+        self.body: list[Apply | Einsum] = []
         self.windows = False
         self._known: dict[tuple[Value, Marks], Value] = {}
 
@@ -252,8 +294,6 @@ class _Parts:
                 for axis, mark in enumerate(marks)
                 if mark and kind.steps[axis][at]
             )
-            if any(coefficient < 0 for _, coefficient in loops):
-                return None
             step = kind.steps[whole][at] if whole is not None else 0
             size = shape[whole] if whole is not None else 1
             strips.append(Strip(loops, kind.starts[at], step, size))

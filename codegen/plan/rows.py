@@ -60,7 +60,7 @@ def row_products(
     summing = image not in names
     left = tuple(name for name in (own if summing else names) if name not in (image, *places))
     expected = {image, *places, *left} if summing else {*left, *kernel, channels}
-    if set(own) != expected or len(own) != len(expected) or not left:
+    if set(own) != expected or len(own) != len(expected) or not left or channels in left:
         return None
     if set(names) != ({*left, *kernel, channels} if summing else {image, *places, *left}):
         return None

@@ -270,8 +270,8 @@ class Offsets(Step):
     loops: (name, extent) of the indices that are looped over.
     parts: for each operand, a Strip an axis; None where it is read whole.
     slabs: what stands for each operand's part in the body.
-    body: elementwise steps on slabs; the last makes the result, which is the slab where there are
-        none.
+    body: elementwise steps on slabs, or an index formula; the last makes the result, which is the
+        slab where there are none.
     fn: "max", "min" or "sum".
     target: for each axis of out, where it is added to; None for all of out, at every offset.
     """
@@ -287,7 +287,7 @@ class Offsets(Step):
         loops: tuple[tuple[str, Size], ...],
         parts: tuple[tuple[Strip, ...] | None, ...],
         slabs: tuple[Value, ...],
-        body: tuple[Apply, ...],
+        body: tuple[Apply | Einsum, ...],
         fn: str,
         target: tuple[Strip, ...] | None,
     ) -> None:
