@@ -22,6 +22,7 @@ from codegen.plan.blocks import Blocks, blocks, separate
 from codegen.plan.buffers import buffers
 from codegen.plan.copies import copy_transposed
 from codegen.plan.costs import numbers_pay
+from codegen.plan.factors import gather
 from codegen.plan.flatten import Known, flatten, leaves
 from codegen.plan.fusion import inline_values, scalar_only
 from codegen.plan.memory import memory
@@ -135,7 +136,7 @@ def plan_function(
         read = uses(sheet, results)
     for _ in range(_ROUNDS):
         changed = False
-        for rewrite in (strengthen, weigh, simplify_sums, numbers):
+        for rewrite in (strengthen, weigh, gather, simplify_sums, numbers):
             if rewrite(sheet, read):
                 read, changed = uses(sheet, results), True
         if not changed:

@@ -1,5 +1,6 @@
-"""Factors that are the same along the axes of a sum are multiplied with the sum.
+"""Factors that are smaller than what they multiply: first with each other, or with a sum.
 
+(a * u) * (h / v)     -> a * (u * h / v)           u, v [1, m]: one pass over the matrix less
 (a * u).sum(axis=1)   -> a.sum(axis=1) * u      u[n, 1]: one pass over the matrix less
 (a * (-h / u)).sum(1) -> -((a * h).sum(1) / u)
 """
@@ -7,12 +8,69 @@
 from __future__ import annotations
 
 from codegen.expr import FUNCTIONS, Number
-from codegen.plan.shapes import full
-from codegen.plan.steps import Apply, At, Fold, Index, Look, Operand, Sheet, Span, Step, Value
+from codegen.plan.shapes import broadcast, full
+from codegen.plan.steps import (
+    Apply,
+    At,
+    Fold,
+    Index,
+    Look,
+    Operand,
+    Sheet,
+    Span,
+    Step,
+    Value,
+    is_large,
+)
 from codegen.plan.uses import Uses
 
 # What stands outside: a function of the sum, its other operands, and whether these come first.
 _Outside = list[tuple[str, tuple[Operand, ...], bool]]
+
+
+def gather(sheet: Sheet, uses: Uses) -> bool:
+    """Multiplies smaller factors of a large array with each other; whether anything changed."""
+    steps: list[Step] = []
+    changed = False
+    for step in sheet.steps:
+        if isinstance(step, Apply) and step.function.name in ("multiply", "divide"):
+            for position in (0, 1) if step.function.name == "multiply" else (0,):
+                if _gathered(sheet, step, position, uses, steps):
+                    changed = True
+                    break
+        steps.append(step)
+    sheet.steps[:] = steps
+    return changed
+
+
+def _gathered(sheet: Sheet, step: Apply, position: int, uses: Uses, before: list[Step]) -> bool:
+    """Whether the operand at the position has a smaller factor, which now is the other's."""
+    out, scaled, factor = step.out, step.operands[position], step.operands[1 - position]
+    if not out.shape or not isinstance(scaled, Value) or not _is_part(scaled, out, uses):
+        return False
+    made = scaled.step
+    if not isinstance(made, Apply) or made.function.name not in ("multiply", "divide"):
+        return False
+    if not isinstance(factor, Value) or factor.dtype != out.dtype or not is_large(out, {}):
+        return False
+    for at in (1, 0) if made.function.name == "multiply" else (1,):
+        smaller, large = made.operands[at], made.operands[1 - at]
+        if not isinstance(smaller, Value) or smaller.dtype != out.dtype:
+            continue
+        shape = broadcast((smaller.shape, factor.shape))
+        if not _is_whole(large, out) or shape == out.shape:
+            continue
+        # (a / u) / v is a / (u v), the others are a (u v), a (u / v), a (v / u).
+        inverse, divides = made.function.name == "divide", step.function.name == "divide"
+        pair = (factor, smaller) if inverse and not divides else (smaller, factor)
+        combined = sheet.value(out.dtype, shape)
+        name = "divide" if inverse is not divides else "multiply"
+        combined.step = Apply(combined, pair, step.note, step.tag, FUNCTIONS[name])
+        before.append(combined.step)
+        step.function = FUNCTIONS["divide" if inverse and divides else "multiply"]
+        step.operands = (large, combined)
+        return True
+    return False
 
 
 def pull_out(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:

@@ -2,11 +2,13 @@
 
 A value that is read once may be part of its reader's expression. Scalars and small arrays are, up
 to a readable depth: one expression a named value. Of a large array's elementwise chain each step is
-a statement, so that it can work in place; what needs a new array anyway (a mask, the operand of a
-sum) stays inside the expression.
+a statement, so that it can work in place, of its own array or of one that is read there last; what
+needs a new array anyway (a mask, the operand of a sum) stays inside the expression.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from codegen.expr import Number
 from codegen.infer import weak
@@ -31,10 +33,12 @@ from codegen.plan.steps import (
 )
 from codegen.plan.uses import Uses
 from codegen.program import Broadcast, Reshape, Transpose
+from codegen.types import product
 
 # An expression of more functions, or nested deeper, is cut into statements.
 MAX_DEPTH = 6
 MAX_FUNCTIONS = 10
+_WORTH_A_LINE = 8192
 # Spelled in `math` with an operand that occurs twice, or in no branch: it must be a name.
 _MATH_NEEDS_NAMES = frozenset(
     [
@@ -60,6 +64,7 @@ def inline_values(sheet: Sheet, uses: Uses, scale: list[int], scalar_mode: bool)
     depth = [0] * count
     functions = [0] * count
     chain = _chains(sheet, uses, scale)
+    position = {step: at for at, step in enumerate(sheet.steps)}
     for step in sheet.steps:
         out = step.out
         index = out.index
@@ -70,7 +75,9 @@ def inline_values(sheet: Sheet, uses: Uses, scale: list[int], scalar_mode: bool)
                 many += functions[operand.index]
         if isinstance(step, Look):
             many -= 1
-        if weak(out.dtype) or _is_inline(step, uses, scale, chain, scalar_mode, deep, many):
+        if weak(out.dtype) or _is_inline(
+            step, uses, scale, chain, scalar_mode, deep, many, position
+        ):
             inline[index] = True
             depth[index] = deep + (not isinstance(step, Look))
             functions[index] = many
@@ -112,6 +119,7 @@ def _is_inline(
     scalar_mode: bool,
     deep: int,
     many: int,
+    position: Mapping[Step, int],
 ) -> bool:
     out = step.out
     if out.keep:
@@ -142,8 +150,29 @@ def _is_inline(
             chain[out.index] == 1
             and isinstance(step, Apply)
             and _has_longer(reader, out, chain, uses)
+            and not _has_room(step, uses, position)
         )
     return chain[out.index] <= 1
+
+
+def _has_room(step: Apply, uses: Uses, position: Mapping[Step, int]) -> bool:
+    """Whether the step is the last to read an array of its result's type, made here; of a size
+    at which another array is worth a line."""
+    out = step.out
+    count = product(out.shape)
+    if not isinstance(count, int) or count < _WORTH_A_LINE:
+        return False
+    return any(
+        isinstance(operand, Value)
+        and (operand.dtype, operand.shape) == (out.dtype, out.shape)
+        and isinstance(operand.step, Apply | Product)
+        and not uses.returned[operand.index]
+        and all(
+            not isinstance(reader, Look) and position[reader] <= position[step]
+            for reader in uses.readers[operand.index]
+        )
+        for operand in step.operands
+    )
 
 
 def _has_longer(reader: Apply, out: Value, chain: list[int], uses: Uses) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.codegen.compare import check
-from tests.codegen.programs import ONE, ZERO, Body, expr, function, inputs, program, tuple_of
+from tests.codegen.programs import ONE, TWO, ZERO, Body, expr, function, inputs, program, tuple_of
 
 
 def lines_of(tree, axes, out, keepdims=False, **types):
@@ -111,3 +111,40 @@ def test_sums_with_ones_keep_infinities_and_nans():
     with np.errstate(invalid="ignore"):
         source = check(made, arguments={"x": x}).unchecked
     assert "ones" in source
+
+
+@pytest.mark.parametrize(
+    ("tree", "line"),
+    [
+        (expr("multiply", expr("multiply", ZERO, ONE), TWO), "out = x * (y * z)"),
+        (expr("divide", expr("multiply", ONE, ZERO), TWO), "out = x * (y / z)"),
+        (expr("multiply", TWO, expr("divide", ZERO, ONE)), "out = x * (z / y)"),
+        (expr("divide", expr("divide", ZERO, ONE), TWO), "out = x / (y * z)"),
+    ],
+)
+def test_smaller_factors_are_multiplied_with_each_other(tree, line):
+    v = inputs(x="f64[40, 50]", y="f64[50]", z="f64[1, 50]")
+    b = Body()
+    out = b.map("f64[40, 50]", tree, *v.values(), name="out")
+    made = program("p", function("f", v, b, out))
+    assert line in check(made, rtol=1e-12).unchecked
+
+
+def test_factors_that_are_as_large_together_stay_apart():
+    v = inputs(x="f64[40, 50]", y="f64[50]", z="f64[40, 1]")
+    b = Body()
+    tree = expr("multiply", expr("multiply", ZERO, ONE), TWO)
+    out = b.map("f64[40, 50]", tree, *v.values(), name="out")
+    assert "out *= z" in check(program("p", function("f", v, b, out)), rtol=1e-12).unchecked
+
+
+def test_an_array_that_is_read_last_is_worked_on_in_place():
+    v = inputs(x="f64[100, 100]", y="f64[100, 100]")
+    b = Body()
+    kept = b.map("f64[100, 100]", expr("sin", ZERO), v["x"], name="kept")
+    read = b.reduce("f64", "max", kept, None)
+    tree = expr("add", expr("multiply", expr("exp", ZERO), ZERO), expr("multiply", ONE, TWO))
+    out = b.map("f64[100, 100]", tree, v["y"], kept, read, name="out")
+    source = check(program("p", function("f", v, b, out)), rtol=1e-12).unchecked
+    assert "out=kept)" in source
+    assert "out += kept_" in source
