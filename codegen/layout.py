@@ -6,12 +6,13 @@ It works on the text of one statement, whose brackets are balanced and which con
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 WIDTH = 88
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _OPEN = {"(": ")", "[": "]", "{": "}"}
-_CLOSE = frozenset(")]}")
 _BRACKET = re.compile(r"[][(){}]")
+_ASSIGNS = re.compile(r"(?<![=!<>])= ")
 # Loosest first: a long expression is broken at its loosest operators.
 _OPERATORS = (
     (" if ", " else "),
@@ -47,7 +48,7 @@ def wrap(text: str, indent: int, after: int = 0) -> list[str]:
         first, *rest = wrap(f"_ = {text[start:]}", indent)
         closing = pad + ")" + first[indent + 1 :]
         return [f"{pad}(", *_items(_split(target, (", ",)), indent + 4), closing, *rest]
-    pairs = _outer_brackets(text)
+    pairs = [pair for pair in _outside(text)[1] if pair[1] > pair[0] + 1]
     if not pairs:
         return _parenthesise(text, indent)
     start, end = max(pairs, key=lambda pair: pair[1] - pair[0])
@@ -105,40 +106,15 @@ def _parenthesise(text: str, indent: int) -> list[str]:
 
 def _value_start(text: str) -> int:
     """Where the value of an assignment or a return begins; 0 for a bare expression."""
-    text = _blind(text)
     if text.startswith("return "):
         return len("return ")
-    depth = 0
-    for position, char in enumerate(text):
-        if char in _OPEN:
-            depth += 1
-        elif char in _CLOSE:
-            depth -= 1
-        elif depth == 0 and text.startswith("= ", position) and text[position - 1] not in "=!<>":
-            return position + 2
-    return 0
-
-
-def _outer_brackets(text: str) -> list[tuple[int, int]]:
-    """The positions of the outermost bracket pairs."""
-    text = _blind(text)
-    pairs: list[tuple[int, int]] = []
-    depth = start = 0
-    for position, char in enumerate(text):
-        if char in _OPEN:
-            if depth == 0:
-                start = position
-            depth += 1
-        elif char in _CLOSE:
-            depth -= 1
-            if depth == 0 and position > start + 1:
-                pairs.append((start, position))
-    return pairs
+    found = _ASSIGNS.search(_outside(text)[0])
+    return found.end() if found else 0
 
 
 def _loosest(text: str) -> tuple[str, ...] | None:
     """The loosest-binding operators that occur outside brackets."""
-    outside = _outside(text)
+    outside = _outside(text)[0]
     for operators in _OPERATORS:
         if any(outside.find(operator, 1) > 0 for operator in operators):
             return operators
@@ -147,7 +123,7 @@ def _loosest(text: str) -> tuple[str, ...] | None:
 
 def _split(text: str, separators: tuple[str, ...]) -> list[str]:
     """Cut outside brackets: after a comma, before an operator."""
-    outside = _outside(text)
+    outside = _outside(text)[0]
     cuts = sorted(cut for separator in separators for cut in _positions(outside, separator))
     parts: list[str] = []
     start = 0
@@ -168,22 +144,26 @@ def _positions(text: str, part: str) -> list[int]:
     return found
 
 
-def _outside(text: str) -> str:
-    """The text, of the same length, with nothing in its brackets and strings."""
+@lru_cache(maxsize=64)
+def _outside(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text, of the same length, with nothing in its brackets and strings; and the positions of
+    the outermost brackets."""
     blind = _blind(text)
     pieces: list[str] = []
-    depth = start = 0
+    pairs: list[tuple[int, int]] = []
+    depth = start = after = 0
     for match in _BRACKET.finditer(blind):
         position = match.start()
-        if blind[position] in _OPEN:
+        if match[0] in _OPEN:
             if depth == 0:
-                pieces.append(blind[start:position])
+                pieces.append(blind[after:position])
                 start = position
             depth += 1
         else:
             depth -= 1
             if depth == 0:
-                pieces.append("_" * (position + 1 - start))
-                start = position + 1
-    pieces.append(blind[start:] if depth == 0 else "_" * (len(blind) - start))
-    return "".join(pieces)
+                after = position + 1
+                pieces.append("_" * (after - start))
+                pairs.append((start, position))
+    pieces.append(blind[after:] if depth == 0 else "_" * (len(blind) - start))
+    return "".join(pieces), pairs

@@ -27,11 +27,12 @@ def record(cls: type[T]) -> type[T]:
     defaults = {name: cls.__dict__[name] for name in fields if name in cls.__dict__}
     left_out = {*fields, "__dict__", "__weakref__"}
     body = {name: value for name, value in cls.__dict__.items() if name not in left_out}
-    body["__slots__"] = body["__match_args__"] = fields
+    body["__slots__"] = (*fields, "_hash")
+    body["__match_args__"] = fields
     # Slots cannot be added to a class that exists, so this is a second one of the same name.
     made: Any = type(cls.__name__, cls.__bases__, body)
     made.__qualname__ = cls.__qualname__
-    methods = _comparisons(fields) | {"__repr__": _repr, "__reduce__": _reduce}
+    methods = _comparisons(made, fields) | {"__repr__": _repr, "__reduce__": _reduce}
     methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
     made.__init__ = _init(made, fields, defaults)
     for name, method in methods.items():
@@ -81,7 +82,8 @@ def _arguments(
     return tuple(values)
 
 
-def _comparisons(fields: tuple[str, ...]) -> dict[str, Any]:
+def _comparisons(cls: Any, fields: tuple[str, ...]) -> dict[str, Any]:
+    remember = cls.__dict__["_hash"].__set__
     if len(fields) > 1:
         values: Callable[[Any], tuple[Any, ...]] = attrgetter(*fields)
     else:
@@ -97,7 +99,13 @@ def _comparisons(fields: tuple[str, ...]) -> dict[str, Any]:
         return values(self) == values(other)
 
     def __hash__(self: Any) -> int:
-        return hash(values(self))
+        # An op is asked for its hash at every node that bears it.
+        try:
+            found: int = self._hash
+        except AttributeError:
+            found = hash(values(self))
+            remember(self, found)
+        return found
 
     return {"__eq__": __eq__, "__hash__": __hash__}
 

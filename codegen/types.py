@@ -278,7 +278,7 @@ def product(shape: Shape) -> Size:
     """The number of elements of a shape."""
     total: Size = 1
     for size in shape:
-        total = total * size
+        total = size if total == 1 else total * size
     return total
 
 

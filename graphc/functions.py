@@ -41,7 +41,7 @@ from graphc.lower import Body, Constants
 from graphc.matrices import siblings
 from graphc.notes import notes
 from graphc.ops.kinds import Einstein, LinAlgParams, Primitive, PrimitiveCall
-from graphc.order import reachable
+from graphc.order import ancestors, in_order, reachable
 from graphc.rewrite import settle, stabilise
 from graphc.sizing import bare_names, bound_names, constraints, names_in, rules_of
 from graphc.verify import debugging, verify
@@ -49,6 +49,7 @@ from graphc.verify import debugging, verify
 # Beyond this many nodes, value_and_grad calls forward and backward: fusing would save one tuple of
 # saved values in a call of milliseconds, and double the time to compile.
 FUSED_NODES = 4096
+_VIEWS = Reshape | Transpose | Broadcast | Slice | Diagonal
 # A function of more than this many nodes goes without comments: nobody reads it from end to end.
 READ_NODES = 50_000
 
@@ -82,7 +83,12 @@ def plan(graph: ir.Graph, wrt: Wrt, of: str | None) -> Plan:
         if wrt is not None:
             raise
         groups = ()  # nothing to differentiate by: the value alone can be asked for
-    if wrt is None and _stuck(graph, [name for _, names in groups for name in names]):
+    primitives = any(isinstance(node.op, Primitive) for node in graph.nodes)
+    if (
+        wrt is None
+        and primitives
+        and _stuck(graph, [name for _, names in groups for name in names])
+    ):
         groups = ()
     return Plan(graph, groups, isinstance(wrt, str), of)
 
@@ -142,7 +148,8 @@ def _settled(
     """These outputs, simplified for good. done: what `settle` found of the module's functions."""
     outputs, inputs = list(outputs), [*graph.inputs, *inputs]
     order = reachable([*inputs, *(node for _, node in outputs)])
-    extra = [node for node in inputs if node not in set(graph.inputs)]
+    own = set(graph.inputs)
+    extra = [node for node in inputs if node not in own]
     arguments = [
         *graph.arguments,
         *((node.name, Container("leaf", leaf=node.name)) for node in extra),
@@ -190,7 +197,7 @@ class _Shared:
         graph = _settled(primal, outputs, self.done)
         values = {name.partition(" ")[2]: node for name, node in graph.outputs if name[0] == "o"}
         gradients = {name.partition(" ")[2]: node for name, node in graph.outputs if name[0] == "g"}
-        forward = set(reachable(values.values()))
+        forward = ancestors(values.values())
         order = reachable([*values.values(), *gradients.values()])
         backward = {node for node in order if node not in forward}
         maker = _Maker(self, graph, order, values.items(), backward)
@@ -393,9 +400,10 @@ def _forward_side(
 ) -> set[Node]:
     """What `forward` computes anyway, what a primitive saves while it does, and the other results
     of a decomposition."""
-    side = {*reachable(values), *inputs}
+    side = ancestors(values) | set(inputs)
     decomposed = {siblings(node) for node in side if isinstance(node.params, LinAlgParams)}
-    for node in reachable(gradients):
+    several = LinAlgParams | PrimitiveCall
+    for node in in_order(node for node in ancestors(gradients) if isinstance(node.params, several)):
         saved = isinstance(node.params, PrimitiveCall) and node.params.part == "saved"
         if saved and node.inputs[0] in side:
             side.add(node)
@@ -421,10 +429,7 @@ def _backward_side(
             continue
         computed.add(node)
         stack.extend(node.inputs)
-    ordered = sorted(saved | computed, key=lambda node: node.serial)
-    return [node for node in ordered if node in saved], [
-        node for node in ordered if node in computed
-    ]
+    return in_order(saved), in_order(computed)
 
 
 def _cheap(node: Node) -> bool:
@@ -433,7 +438,7 @@ def _cheap(node: Node) -> bool:
         return False
     return (
         not node.inputs
-        or isinstance(node.params, Reshape | Transpose | Broadcast | Slice | Diagonal)
+        or isinstance(node.params, _VIEWS)
         or (isinstance(node.params, Einstein) and _only_shows(node.params))
     )
 

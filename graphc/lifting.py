@@ -65,6 +65,9 @@ def lift_beside(value: Any, dtype: str) -> Node:
 
 def lift_all(values: Sequence[Any]) -> tuple[Node, ...]:
     """Nodes of operands that are promoted together: weak ones beside the strong ones."""
+    known = tuple([value.node for value in values if isinstance(value, Symbolic)])
+    if len(known) == len(values):
+        return known
     strong = {index: lift(value) for index, value in enumerate(values) if not is_weak(value)}
     if not strong:
         return tuple(lift(value) for value in values)

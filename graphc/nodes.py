@@ -140,7 +140,10 @@ def elementwise(op: Elementwise | str, *inputs: Node) -> Node:
         raise GraphTypeError(located(f"{op.name} takes {len(op.args)} operands, got {len(inputs)}"))
     conditions, operands = inputs[: op.condition], inputs[op.condition :]
     first = operands[0].type
-    if all(x.type is first for x in operands) and not conditions:
+    alike = not conditions
+    for x in operands:
+        alike = alike and x.type is first
+    if alike:
         dtype, shape = first.dtype, first.shape  # by far the commonest: nothing to promote
     else:
         dtype = promote(*(x.type.dtype for x in operands))
@@ -168,7 +171,7 @@ def elementwise(op: Elementwise | str, *inputs: Node) -> Node:
     for x in conditions:
         if x.type.dtype != "bool":
             raise GraphTypeError(located(f"{op.name}: the condition {describe(x)} is not bool"))
-    if op.name not in DTYPES:
+    if op.name not in DTYPES and not (alike and dtype == first.dtype):
         inputs = conditions + tuple(cast(x, dtype) for x in operands)
     result = dtype if op.result in ("same", "float") else op.result
     return node(op, inputs, None, array_type(result, shape))

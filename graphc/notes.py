@@ -33,7 +33,8 @@ def notes(
     spelt: dict[Node, Spelt] = dict(_found(order, names))
     formulas: dict[Node, str] = {}
     for node in order:
-        if not node.inputs or node in spelt:
+        # What a backward value is computed by is not told, and no forward one is computed of it.
+        if not node.inputs or node in spelt or node in backward:
             continue
         text = _SPELLER.formula(node, [_operand(x, spelt) for x in node.inputs])
         formulas[node] = text.text

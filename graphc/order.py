@@ -9,6 +9,7 @@ to be named; drawing and analysis want its algorithms. Nothing here recurses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import GraphValueError, located
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 
 def reachable(outputs: Iterable[Node], keep: Iterable[Node] = ()) -> list[Node]:
     """`keep` and every ancestor of `outputs`, these included, operands before users."""
-    return sorted(ancestors(outputs) | set(keep), key=_serial)
+    return in_order(ancestors(outputs) | set(keep))
+
+
+def in_order(nodes: Iterable[Node]) -> list[Node]:
+    """The nodes as they were made: operands before users."""
+    return sorted(nodes, key=_serial)
 
 
 def ancestors(targets: Iterable[Node]) -> set[Node]:
@@ -48,8 +54,7 @@ def users(nodes: Iterable[Node]) -> dict[Node, list[Node]]:
     return found
 
 
-def _serial(node: Node) -> int:
-    return node.serial
+_serial = attrgetter("serial")
 
 
 # -- names, as a text file declares them -----------------------------------------------------------

@@ -7,21 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from codegen.program import Reshape, SizeRule, Var
 from graphc.errors import GraphValueError, located
 from graphc.ir import Node
-from graphc.ops.kinds import Elementwise, RangeParams, SizeParams
+from graphc.ops.kinds import Elementwise, Layout, RangeParams, SizeParams
 from graphc.types import ArrayType, Size, same_size, size_names, size_text
 
 
 def names_in(order: Iterable[Node], more: Iterable[Node]) -> frozenset[str]:
     """The named sizes that computing `order` needs."""
     names: set[str] = set()
-    types: set[ArrayType] = set()
+    types: dict[int, ArrayType] = {}  # by their ids: a large graph has few
     for node in (*order, *more):
-        types.add(node.type)
-        types.update([operand.type for operand in node.inputs])
+        types[id(node.type)] = node.type
+        for operand in node.inputs:
+            types[id(operand.type)] = operand.type
         if isinstance(node.params, SizeParams | RangeParams):
             names |= size_names(node.params.size)
-    # A large graph has few types.
-    for type in types:
+    for type in types.values():
         for size in type.shape:
             names |= size_names(size)
     return frozenset(names)
@@ -83,7 +83,12 @@ def constraints(order: Iterable[Node]) -> list[tuple[Size, Size, str]]:
     """What could not be decided at declaration: sizes that must agree at the call."""
     found: dict[tuple[Size, Size], str] = {}
     for node in order:
-        if all(x.type is node.type for x in node.inputs):
+        if not isinstance(node.op, Elementwise | Layout):
+            continue
+        for x in node.inputs:
+            if x.type is not node.type:
+                break
+        else:
             continue
         shapes = [x.type.shape for x in node.inputs]
         if isinstance(node.params, Reshape):
@@ -98,7 +103,7 @@ def constraints(order: Iterable[Node]) -> list[tuple[Size, Size, str]]:
         else:
             continue
         for a, b in pairs:
-            if same_size(a, b) is None:
+            if a is not b and same_size(a, b) is None:
                 found.setdefault(
                     (a, b), f"{node.op.name}: {size_text(a)} and {size_text(b)} differ"
                 )

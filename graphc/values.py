@@ -120,7 +120,9 @@ def _unary(op_name: str) -> Callable[[Value], Value]:
 
 def _is_operand(other: object, node: Node, op_name: str) -> bool:
     """Whether `other` can be an operand; False for a foreign class, which may know what to do."""
-    if isinstance(other, Symbolic | np.ndarray | np.generic | list | tuple) or is_weak(other):
+    if isinstance(other, Symbolic):
+        return True
+    if isinstance(other, np.ndarray | np.generic | list | tuple) or is_weak(other):
         return True
     if other is None or isinstance(other, str | bytes | complex | dict | set):
         kind = "None" if other is None else type(other).__name__
@@ -311,10 +313,10 @@ class Value(Methods):
     # -- NumPy's protocols -----------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        from graphc.dispatch import ufuncs
+        from graphc.dispatch.ufuncs import call
 
         name = here()
-        return wrap(ufuncs.call(ufunc, method, inputs, options), name)
+        return wrap(call(ufunc, method, inputs, options), name)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any

@@ -124,9 +124,11 @@ def last_reads(
         for operand in step.operands:
             if isinstance(operand, Value):
                 index = operand.index
-                when[index] = max(when[index], at)
+                if when[index] < at:
+                    when[index] = at
                 root = plan.root[index].index
-                last[root] = max(last[root], at)
+                if last[root] < at:
+                    last[root] = at
     dying: dict[int, list[Value]] = {}
     for value in sheet.values:
         index = value.index

@@ -152,6 +152,8 @@ def _cheapest(
     factors: list[Factor], names: tuple[str, ...], numbers: Mapping[str, int]
 ) -> tuple[int, int]:
     """The pair of factors whose product costs least, then whose result is smallest."""
+    if len(factors) == 2:
+        return 0, 1
     best: tuple[int, int, int, int] | None = None
     for i, a in enumerate(factors):
         for j in range(i + 1, len(factors)):

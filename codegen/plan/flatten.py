@@ -75,7 +75,8 @@ _STAYS_PYTHON = frozenset(
     ]
 )
 Known = dict[Var, Value]
-Recipes = dict[tuple[int, tuple[str, ...], str], Recipe]
+# A recipe, and whether its last instruction makes its result.
+Recipes = dict[tuple[int, tuple[str, ...], str], tuple[Recipe, bool]]
 
 
 def leaves(node: Node) -> list[Var]:
@@ -136,16 +137,19 @@ def _map(sheet: Sheet, known: Known, statement: Map, recipes: Recipes) -> None:
     args = [known[arg] for arg in statement.args]
     dtypes = tuple([arg.dtype for arg in args])
     key = (id(statement.expr), dtypes, out.type.dtype)
-    made = recipes.get(key)
-    if made is None:
-        made = recipes[key] = recipe(statement.expr, dtypes, out.type.dtype)
+    known_recipe = recipes.get(key)
+    if known_recipe is None:
+        made = recipe(statement.expr, dtypes, out.type.dtype)
+        ends = made.result == Temporary(len(made.instructions) - 1)
+        known_recipe = recipes[key] = made, ends
+    made, ends = known_recipe
     values: list[Value] = []
     last = len(made.instructions) - 1
     bound: Value | None = None
     for number, instruction in enumerate(made.instructions):
         operands = tuple([_operand(ref, args, values) for ref in instruction.operands])
         shape = broadcast([o.shape for o in operands if isinstance(o, Value)])
-        if number == last and shape == out.type.shape and made.result == Temporary(last):
+        if ends and number == last and shape == out.type.shape:
             value = bound = _new(sheet, out)
             if last and out.word:
                 value.word, value.of = out.word, args[0] if len(args) == 1 else None

@@ -27,7 +27,6 @@ from codegen.plan.steps import (
     Sheet,
     Step,
     Sweep,
-    Take,
     Value,
     Window,
 )
@@ -134,10 +133,11 @@ def _is_inline(
         return _look_is_inline(step, uses, scale)
     if len(readers) != 1 or not readers:
         return False
-    if isinstance(step, Assemble | Put | Offsets | Sweep | Rows | Push):
-        return False
-    if isinstance(step, Invoke) and len(step.outs) > 1:
-        return False
+    if not isinstance(step, Apply):
+        if isinstance(step, Assemble | Put | Offsets | Sweep | Rows | Push):
+            return False
+        if isinstance(step, Invoke) and len(step.outs) > 1:
+            return False
     if deep >= MAX_DEPTH or many > MAX_FUNCTIONS:
         return False
     reader = readers[0]
@@ -222,19 +222,15 @@ def _lends_its_place(step: Look, uses: Uses, scale: list[int]) -> bool:
 
 def _needs_name(reader: Step, value: Value, scalar_mode: bool) -> bool:
     """Whether the reader's code mentions this operand several times, or before or after it."""
+    if isinstance(reader, Apply):
+        return scalar_mode and reader.function.name in _MATH_NEEDS_NAMES
     if isinstance(reader, Offsets | Sweep | Rows | Push):
         return True
     if isinstance(reader, Look):
         return isinstance(reader.kind, Window) or (
             isinstance(reader.kind, Broadcast) and len(reader.operands) != 1
         )
-    if isinstance(reader, Put):
-        return reader.based and value is reader.operands[-1]
-    if isinstance(reader, Take):
-        return False
-    if isinstance(reader, Apply) and scalar_mode:
-        return reader.function.name in _MATH_NEEDS_NAMES
-    return False
+    return isinstance(reader, Put) and reader.based and value is reader.operands[-1]
 
 
 def scalar_only(sheet: Sheet, others: list[Value]) -> bool:

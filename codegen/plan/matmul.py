@@ -128,16 +128,16 @@ def _merge(
     sheet: Sheet, value: Value, names: list[str], groups: list[list[str]], extents: Extents
 ) -> Value:
     """One axis a group. Groups that lie together are merged where they lie, then moved: no copy."""
-    merged = tuple(product(sizes(group, extents)) for group in groups)
     present = _groups_in_place(names, groups)
     if present:
-        shape = tuple(product(sizes(group, extents)) for group in present)
+        shape = tuple([product(sizes(group, extents)) for group in present])
         if shape != value.shape:
             value = sheet.look(value, Reshape(shape), shape)
         axes = tuple(present.index(group) for group in groups)
         return transpose(sheet, value, axes)
     flat = [name for group in groups for name in group]
     value = transpose(sheet, value, tuple(names.index(name) for name in flat))
+    merged = tuple([product(sizes(group, extents)) for group in groups])
     if merged != value.shape:
         value = sheet.look(value, Reshape(merged), merged)
     return value

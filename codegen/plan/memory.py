@@ -13,7 +13,18 @@ from dataclasses import dataclass, field
 
 from codegen.plan.blocks import Blocks
 from codegen.plan.buffers import FOREVER, Buffers
-from codegen.plan.steps import Look, Push, Rows, Sheet, Step, Sweep, Value, outs_of, values_of
+from codegen.plan.steps import (
+    Apply,
+    Look,
+    Push,
+    Rows,
+    Sheet,
+    Step,
+    Sweep,
+    Value,
+    outs_of,
+    values_of,
+)
 from codegen.plan.tiles import Region
 from codegen.plan.uses import Uses
 from codegen.types import Shape, Size, substitute
@@ -83,6 +94,14 @@ def _storages(
 ) -> tuple[list[_Storage], list[int]]:
     """The arrays that statements make, and the bytes of temporaries while each step runs."""
     count = len(sheet.steps)
+    known: dict[tuple[Shape, str], int] = {}
+
+    def bytes_of(value: Value) -> int:
+        key = value.shape, value.dtype
+        if key not in known:
+            known[key] = _size(*key, sizes)
+        return known[key]
+
     found: dict[Value, _Storage] = {}
     passing = [0] * count
     when = [-1] * len(sheet.values)
@@ -91,8 +110,9 @@ def _storages(
         step = sheet.steps[at]
         # What is written inside an expression runs where that stands.
         runs = when[step.out.index] if inline[step.out.index] else at
-        for operand in values_of(step):
-            when[operand.index] = max(when[operand.index], runs)
+        for operand in step.operands:
+            if isinstance(operand, Value) and when[operand.index] < runs:
+                when[operand.index] = runs
     tiled = {out for region in regions.values() for step in region.steps for out in outs_of(step)}
     pinned = {value for region in regions.values() for value in (*region.sliced, *region.leaving)}
     leaving = {value for region in regions.values() for value in region.leaving}
@@ -104,22 +124,23 @@ def _storages(
     for first, region in regions.items():
         if isinstance(region, Blocks):
             passing[starts[first]] += _of_a_block(region, places, sizes)
+    roots = _roots(sheet, places)
     for place, step in enumerate(sheet.steps):
         at = starts.get(step, place)
-        if isinstance(step, Sweep | Push):
+        if not isinstance(step, Apply) and isinstance(step, Sweep | Push):
             passing[at] += _size(step.columns, step.out.dtype, sizes)
         if isinstance(step, Rows):
             windows = values_of(step)[0].shape
             passing[at] += _size((step.block, *windows[1:]), step.out.dtype, sizes)
         for out in outs_of(step):
             index = out.index
-            root = _root(out, places)
+            root = roots[index]
             if root.step is None or not places.owned[root.index]:
                 continue
             if inline[index]:
                 if not isinstance(step, Look) and out.shape and 0 <= when[index] < count:
                     if out not in tiled:
-                        passing[when[index]] += _bytes(out, sizes)
+                        passing[when[index]] += bytes_of(out)
                 else:
                     last[root] = max(last.get(root, -1), when[index])
                 continue
@@ -127,7 +148,7 @@ def _storages(
                 continue
             storage = found.get(root)
             if storage is None:
-                storage = found[root] = _Storage(_bytes(root, sizes), at, at, [])
+                storage = found[root] = _Storage(bytes_of(root), at, at, [])
             storage.values.append(out)
             kept = uses.returned[index] or out in pinned
             storage.dead = max(storage.dead, FOREVER if kept else when[index])
@@ -150,14 +171,16 @@ def _of_a_block(region: Blocks, places: Buffers, sizes: Mapping[str, Size]) -> i
     return parts
 
 
-def _root(value: Value, places: Buffers) -> Value:
-    """The value whose statement made the storage: through views, and what is computed in place."""
-    while True:
-        root = places.root[value.index]
-        below = places.inplace[root.index] or places.reused[root.index]
-        if below is None:
-            return root
-        value = below
+def _roots(sheet: Sheet, places: Buffers) -> list[Value]:
+    """For each value, that whose statement made its storage: through views, and what is computed in
+    place."""
+    roots = list(places.root)
+    for step in sheet.steps:
+        for out in outs_of(step):
+            root = places.root[out.index]
+            below = places.inplace[root.index] or places.reused[root.index]
+            roots[out.index] = root if below is None else roots[below.index]
+    return roots
 
 
 def _running(passing: list[int], spans: Iterable[tuple[int, int, int]]) -> list[int]:
@@ -194,10 +217,6 @@ def _drop(plan: Memory, storages: list[_Storage], passing: list[int]) -> None:
             if storage.dead < FOREVER:
                 dying.setdefault(storage.dead, []).append(storage)
         # An array that nothing reads later dies with the step that makes it.
-
-
-def _bytes(value: Value, sizes: Mapping[str, Size]) -> int:
-    return _size(value.shape, value.dtype, sizes)
 
 
 def _size(shape: Shape, dtype: str, sizes: Mapping[str, Size]) -> int:

@@ -27,6 +27,8 @@ from codegen.plan.uses import Uses
 from codegen.program import Broadcast
 
 _ARITHMETIC = frozenset({"multiply", "add", "subtract", "negative"})
+# One of these must have made an operand, for there to be anything to rewrite.
+_BEFORE = frozenset({"multiply", "divide", "add", "negative"})
 
 
 def strengthen(sheet: Sheet, uses: Uses) -> bool:
@@ -35,11 +37,10 @@ def strengthen(sheet: Sheet, uses: Uses) -> bool:
     steps: list[Step] = []
     for step in sheet.steps:
         if isinstance(step, Apply):
-            for operand in step.operands:
-                if _broadcasts(operand):
-                    changed |= _drop_broadcasts(step)
-                    break
-            if step.function.name in _ARITHMETIC and floating(step.out.dtype):
+            if any(map(_broadcasts, step.operands)):
+                changed |= _drop_broadcasts(step)
+            arithmetic = step.function.name in _ARITHMETIC and floating(step.out.dtype)
+            if arithmetic and any(map(_is_made, step.operands)):
                 changed |= (
                     _literals(step, uses)
                     or _negate_later(sheet, step, uses, steps)
@@ -48,6 +49,11 @@ def strengthen(sheet: Sheet, uses: Uses) -> bool:
         steps.append(step)
     sheet.steps = steps
     return changed
+
+
+def _is_made(operand: Operand) -> bool:
+    made = operand.step if isinstance(operand, Value) else None
+    return isinstance(made, Apply) and made.function.name in _BEFORE
 
 
 def _broadcasts(operand: Operand) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from codegen.plan.steps import Sheet, Step, Value, outs_of
+from codegen.plan.steps import Invoke, Sheet, Step, Value
 
 
 @dataclass(slots=True)
@@ -28,7 +28,8 @@ def uses(sheet: Sheet, results: Iterable[Value]) -> Uses:
     readers, returned = found.readers, found.returned
     live: list[Step] = []
     for step in reversed(sheet.steps):
-        if not any(readers[out.index] or returned[out.index] for out in outs_of(step)):
+        index = step.out.index
+        if not readers[index] and not returned[index] and not _others(step, found):
             continue
         live.append(step)
         for operand in step.operands:
@@ -37,3 +38,8 @@ def uses(sheet: Sheet, results: Iterable[Value]) -> Uses:
     live.reverse()
     sheet.steps[:] = live
     return found
+
+
+def _others(step: Step, uses: Uses) -> bool:
+    """Whether one of several results is needed."""
+    return isinstance(step, Invoke) and any(map(uses.count, step.outs))

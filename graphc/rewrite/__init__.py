@@ -65,13 +65,13 @@ def simplify(graph: Graph, final: bool = False, without: Collection[str] = ()) -
 
     Raises GraphNameError for an identity that does not exist.
     """
-    return _simplified(graph, final, without, None)
+    return _simplified(dead_code(graph), final, without, None, set())
 
 
 def simplify_log(graph: Graph, final: bool = False, without: Collection[str] = ()) -> list[Applied]:
     """The identities that `simplify` applies to the graph, in the order in which it does."""
     log: list[tuple[str, Node]] = []
-    _simplified(graph, final, without, log)
+    _simplified(dead_code(graph), final, without, log, set())
     return [Applied(rule, node.name or node.op.name, node.origin) for rule, node in log]
 
 
@@ -80,17 +80,15 @@ def _simplified(
     final: bool,
     without: Collection[str],
     log: list[tuple[str, Node]] | None,
-    done: set[Node] | None = None,
+    done: set[Node],
 ) -> Graph:
     for name in without:
         if name not in EVERY:
             raise unknown_name("simplify: no identity", name, EVERY, "identities")
-    graph = dead_code(graph)
-    done = set() if done is None else done
     for _ in range(ROUNDS if len(graph.nodes) < LARGE else 1):
         before = graph
         graph = rebuild(graph, _one_round(final, without, log, done))
-        if graph is before:
+        if graph is before or done.issuperset(graph.nodes):
             break
     return graph
 

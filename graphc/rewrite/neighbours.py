@@ -95,7 +95,8 @@ def _runs(graph: Graph) -> dict[Node, tuple[_Run, int]]:
     """For each member of a run: the run, and where the member's slices begin."""
     groups: dict[Hashable, list[tuple[int, Node]]] = {}
     for node in graph.nodes:
-        if isinstance(node.op, Elementwise) and estimate(node.type.shape) <= _LARGE:
+        sliced = any(isinstance(x.params, Slice) for x in node.inputs)
+        if sliced and isinstance(node.op, Elementwise) and estimate(node.type.shape) <= _LARGE:
             for axis in range(node.type.ndim):
                 key = _place(node, axis)
                 if key is not None:
