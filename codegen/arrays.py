@@ -81,16 +81,22 @@ def shape_text(printer: Printer, shape: Shape) -> str:
 
 def filled(printer: Printer, out: Value, fill: float | int | bool, empty: bool = False) -> str:
     """A new array, filled."""
+    if empty:
+        return empty_text(printer, out.shape, out.dtype)
     shape = shape_text(printer, out.shape)
     dtype = "" if out.dtype == "f64" else f", {dtype_text(out.dtype)}"
-    if empty:
-        return f"np.empty({shape}{dtype})"
     if fill == 0 and repr(fill) != "-0.0":
         return f"np.zeros({shape}{dtype})"
     if fill == 1:
         return f"np.ones({shape}{dtype})"
     number = printer.operand(Number(float(fill) if out.dtype == "f64" else fill))
     return f"np.full({shape}, {number}{dtype})"
+
+
+def empty_text(printer: Printer, shape: Shape, dtype: str) -> str:
+    """A new array that is to be written."""
+    typed = "" if dtype == "f64" else f", {dtype_text(dtype)}"
+    return f"np.empty({shape_text(printer, shape)}{typed})"
 
 
 def span_text(printer: Printer, span: Span, start: Size | None = None) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from codegen.arrays import expression, filled
-from codegen.plan.blocks import Blocks
+from codegen.arrays import empty_text, expression, filled
+from codegen.plan.blocks import Blocks, scratch
 from codegen.plan.steps import Look, Step, Value, values_of
 from codegen.printers import ATOM
 from codegen.source import Assign, Blank, Block, Comment, Do, Source
@@ -66,7 +66,9 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
         index = step.out.index
         if not plan.inline[index] and step not in statements:
             names[index] = text[index] = renamed.get(names[index], names[index])
+    emitter.into = _scratch(emitter, region, start)
     emitter.within(region.steps, inside, statements)
+    emitter.into = plan.into
     for value, target in targets.items():
         inside.append(Assign(target, names[value.index], tag=tag))
     tiling = f"range(0, {printer.size(region.size)}, {region.rows})"
@@ -78,6 +80,25 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
         names[value.index] = text[value.index] = name
     for step, name in parts.items():
         outside.append(Assign(names[step.out.index], total(step, name), tag=tag))
+
+
+def _scratch(emitter: Emitter, region: Blocks, start: str) -> dict[Value, str]:
+    """Storage for the large arrays of a block, and the part of it that the last block needs."""
+    plan, printer = emitter.plan, emitter.printer
+    found: dict[Value, str] = {}
+    for value, shape in scratch(region, plan.buffers, plan.inline).items():
+        name = plan.scope.fresh(f"{plan.names[value.index]}_scratch")
+        space = empty_text(printer, shape, value.dtype)
+        if plan.workspace is not None:
+            number = len(found)
+            space = plan.workspace.place((value.dtype, shape), number, scratch=True)
+        emitter.sources.append(Assign(name, space, tag=region.steps[0].tag))
+        size = region.size
+        if not isinstance(size, int) or size % region.rows:
+            left = f": {printer.size(size)} - {start}"
+            name = f"{name}[{_cut(region.axes[value], left)}]"
+        found[value] = name
+    return found
 
 
 def _adding(emitter: Emitter, step: Step, name: str) -> Callable[[], Source]:

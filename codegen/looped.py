@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codegen.arrays import expression, filled, shape_text, span_text, transposed
+from codegen.arrays import empty_text, expression, filled, span_text, transposed
 from codegen.plan.steps import Offsets, Push, Rows, Span, Strip, Sweep, Value
-from codegen.printers import ATOM, dtype_text
+from codegen.printers import ATOM
 from codegen.source import Assign, Block, Do, Lines, Source
 from codegen.types import Dim, Shape, Size
 
@@ -214,8 +214,7 @@ def _columns(emitter: Emitter, step: Sweep | Push) -> tuple[str, str, list[Sourc
     where the loop before left a buffer of this shape."""
     printer = emitter.printer
     columns = flat = emitter.counter("columns")
-    dtype = "" if step.out.dtype == "f64" else f", {dtype_text(step.out.dtype)}"
-    buffer = f"np.empty({shape_text(printer, step.columns)}{dtype})"
+    buffer = empty_text(printer, step.columns, step.out.dtype)
     made: list[Source] = [Assign(columns, buffer, tag=step.tag)]
     if step.flat != step.columns:
         flat = emitter.counter("columns_flat")

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from codegen.arrays import shape_text
+from codegen.arrays import empty_text, shape_text
 from codegen.collection import without_collection
 from codegen.entry import check_function, helpers
 from codegen.function import Made, emit_function
 from codegen.names import ModuleNames, identifier, quoted
 from codegen.plan.workspace import Workspace
-from codegen.printers import Printer, dtype_text, number_text
+from codegen.printers import Printer, number_text
 from codegen.program import Composed, Constant, Options, Program, Record
 from codegen.routines import routines
 from codegen.source import (
@@ -246,8 +246,7 @@ def _kept(workspace: Workspace) -> list[Source]:
     """The storage that stays between calls."""
     lines = ["_work = ["]
     for dtype, shape in workspace.buffers:
-        typed = "" if dtype == "f64" else f", {dtype_text(dtype)}"
-        lines.append(f"    np.empty({shape_text(Printer(0, str), shape)}{typed}),")
+        lines.append(f"    {empty_text(Printer(0, str), shape, dtype)},")
     text = "Kept between calls, which is why two of them must not run at once."
     return [Blank(), Comment(text), Lines([*lines, "]"])]
 

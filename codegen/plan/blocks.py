@@ -24,8 +24,9 @@ from codegen.plan.buffers import Buffers
 from codegen.plan.labels import adds_up, labels
 from codegen.plan.steps import Fold, Look, Product, Sheet, Step, Value, outs_of, values_of
 from codegen.plan.uses import Uses
+from codegen.plan.workspace import may_be_told
 from codegen.program import Options, Reshape
-from codegen.types import Size, product, substitute
+from codegen.types import Shape, Size, product, substitute
 
 _BYTES = {"f64": 8, "f32": 4, "i64": 8, "i32": 4, "bool": 1}
 # The largest array of a block takes this part of the cache, unless products then had few rows.
@@ -35,6 +36,8 @@ _FEWEST_ROWS = 256
 _WORTH = 4
 # What is added up is made, read, read and written for every block.
 _ADDING = 4
+# Smaller arrays are made anew at no cost.
+_LARGE_SCRATCH = 1 << 17
 # So many products are tried: each is a walk over all steps.
 _TRIED = 16
 
@@ -58,6 +61,11 @@ class Blocks:
         self.sliced: list[Value] = []
         self.leaving: list[Value] = []
         self.sums: list[Step] = []
+
+    def of_a_block(self, value: Value) -> Shape:
+        """The shape of a block of a value that is cut."""
+        axis = self.axes[value]
+        return (*value.shape[:axis], self.rows, *value.shape[axis + 1 :])
 
     def admit(self, step: Step, axis: int | None = None) -> bool:
         """Takes a step that reads what is cut already, or the first one, cut along `axis` of its
@@ -123,6 +131,21 @@ def blocks(sheet: Sheet, uses: Uses, inline: list[bool], options: Options) -> di
             _close(best, uses, inline)
             found[best.steps[0]] = best
             done.update(best.steps)
+    return found
+
+
+def scratch(region: Blocks, places: Buffers, inline: list[bool]) -> dict[Value, Shape]:
+    """What is computed in storage that serves every block, and its shape: an array that is made
+    anew for each would cost its pages each time."""
+    found: dict[Value, Shape] = {}
+    for step in region.steps:
+        out = step.out
+        fresh = places.inplace[out.index] is None and not inline[out.index]
+        if fresh and out not in region.leaving and step not in region.sums and may_be_told(step):
+            shape = region.of_a_block(out)
+            count = product(shape)
+            if isinstance(count, int) and count * _BYTES[out.dtype] >= _LARGE_SCRATCH:
+                found[out] = shape
     return found
 
 
@@ -250,6 +273,8 @@ def _close(block: Blocks, uses: Uses, inline: list[bool]) -> None:
     for value in (*block.leaving, *(step.out for step in block.sums)):
         inline[value.index] = False
     for step in block.steps:
+        if isinstance(step, Product) and step.out in block.axes:
+            inline[step.out.index] = False
         for value in values_of(step):
             made: object = value
             while isinstance(made, Value) and isinstance(made.step, Look):

@@ -165,9 +165,7 @@ def _of_a_block(region: Blocks, places: Buffers, sizes: Mapping[str, Size]) -> i
         out = step.out
         own = places.root[out.index] is out and places.inplace[out.index] is None
         if own and step not in region.sums:
-            shape = list(out.shape)
-            shape[region.axes[out]] = region.rows
-            parts += _size(tuple(shape), out.dtype, sizes)
+            parts += _size(region.of_a_block(out), out.dtype, sizes)
     return parts
 
 

@@ -44,6 +44,8 @@ _SHORTEST_ROW = 32
 _LARGEST = 1 << 20
 # Below this einsum's own overhead is what counts.
 _LONG_ENOUGH = 4096
+# So many elements of each matrix of a stack.
+_LARGE_MATRIX = 2048
 # Below this NumPy's sum along an axis costs no more than a vector of ones and its product.
 MANY = 8192
 
@@ -76,7 +78,8 @@ def simplify_sums(sheet: Sheet, uses: Uses) -> bool:
 
 
 def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step | None:
-    """A sum along one axis of a large matrix, or along all but its last, as a product with ones.
+    """A sum along one axis of a large matrix, along the rows of a stack of them, or along all axes
+    but the last, as a product with ones.
 
     NumPy's own takes three to ten times as long, and more where rows are short. Along rows it adds
     pairwise, which in single precision shows where they are long; along columns it does not either.
@@ -85,6 +88,7 @@ def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step |
     if not isinstance(matrix, Value) or matrix.dtype not in ("f64", "f32"):
         return None
     rank, count = len(matrix.shape), product(matrix.shape)
+    kept: Shape
     if rank < 2 or matrix.dtype != out.dtype or not isinstance(count, int) or count < MANY:
         return None
     width = matrix.shape[-1]
@@ -94,8 +98,10 @@ def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step |
             shape = (count // width, width)
             matrix = _looked(sheet, step, matrix, Reshape(shape), shape, before)
         length, kept = count // width, (width,)
-    elif rank == 2 and step.axes == (1,) and (matrix.dtype == "f64" or width <= LONGEST_SINGLE):
-        length, kept = width, (count // width,)
+    elif _are_long_rows(matrix.shape, step.axes) and (
+        matrix.dtype == "f64" or width <= LONGEST_SINGLE
+    ):
+        length, kept = width, matrix.shape[:-1]
     else:
         return None
     vector = ones.get((matrix.dtype, length))
@@ -103,14 +109,22 @@ def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step |
         vector = ones[matrix.dtype, length] = sheet.value(matrix.dtype, (length,), "ones")
         vector.step = Assemble(vector, (), step.note, step.tag, 1.0, (), False, True)
         before.append(vector.step)
-    operands = (matrix, vector) if step.axes == (1,) else (vector, matrix)
+    operands = (vector, matrix) if step.axes[0] == 0 else (matrix, vector)
     if not step.keepdims:
         return Product(out, operands, step.note, step.tag)
     total = sheet.value(out.dtype, kept)
     total.step = Product(total, operands, step.note, step.tag)
     before.append(total.step)
-    axes = [None if size == 1 else full(size) for size in out.shape]
+    axes = [None if axis in step.axes else full(size) for axis, size in enumerate(out.shape)]
     return Look(out, (total,), step.note, step.tag, Index(tuple(axes)))
+
+
+def _are_long_rows(shape: Shape, axes: tuple[int, ...]) -> bool:
+    """Whether the sum is along the rows of a matrix, or of a stack of matrices that are large
+    enough for a product each."""
+    *_, height, width = shape
+    large = len(shape) == 2 or height * width >= _LARGE_MATRIX
+    return axes == (len(shape) - 1,) and large
 
 
 def _looked(

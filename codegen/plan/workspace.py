@@ -103,9 +103,14 @@ def _start(value: Value, plan: Buffers) -> Value:
 def _fits(step: Step, inline: list[bool], scale: list[int]) -> bool:
     """Whether the step makes a large array of a known size, and may be told where to put it."""
     out = step.out
-    if inline[out.index] or scale[out.index] != LARGE or out.dtype not in ("f64", "f32"):
+    if inline[out.index] or scale[out.index] != LARGE:
         return False
-    if not all(isinstance(size, int) for size in out.shape):
+    return all(isinstance(size, int) for size in out.shape) and may_be_told(step)
+
+
+def may_be_told(step: Step) -> bool:
+    """Whether the step makes floating numbers, and may be told where to put them."""
+    if step.out.dtype not in ("f64", "f32"):
         return False
     if isinstance(step, Apply):
         return step.function.ufunc and step.function.name not in _ANOTHER_WITH_OUT
