@@ -107,11 +107,12 @@ def span_text(printer: Printer, span: Span, start: Size | None = None) -> str:
         return ":"
     stop = start + span.size * step
     if step > 0:
-        first = "" if start == 0 else printer.size(start)
+        first = "" if start == 0 else _bound(printer, start, span.length)
         reach = stop - span.length
-        last = "" if isinstance(reach, int) and reach >= 0 else printer.size(stop)
+        past = isinstance(reach, int) and reach >= 0
+        last = "" if past else _bound(printer, stop, span.length)
         return f"{first}:{last}" if step == 1 else f"{first}:{last}:{step}"
-    first = "" if start == span.length - 1 else printer.size(start)
+    first = "" if start == span.length - 1 else _bound(printer, start, span.length)
     if isinstance(stop, int):
         last = "" if stop < 0 else str(stop)
     else:
@@ -119,6 +120,15 @@ def span_text(printer: Printer, span: Span, start: Size | None = None) -> str:
         text = printer.size(stop)
         last = f"{text} if {text} >= 0 else None"
     return f"{first}:{last}:{step}"
+
+
+def _bound(printer: Printer, position: Size, length: Size) -> str:
+    """A slice's bound; on an axis of a named size, so many from its end as people write it: where
+    the axis is shorter than that, Python cuts off."""
+    back = position - length
+    if isinstance(back, int) and back < 0 and not isinstance(length, int):
+        return str(back)
+    return printer.size(position)
 
 
 def subscript(printer: Printer, entries: Sequence[At | Span | None]) -> str:

@@ -95,6 +95,8 @@ def check(
             terms.append(f"{rename[rule.name]} >= 0")
     for a, b, _ in entry.equal:
         terms.append(f"{size_text(a, rename)} == {size_text(b, rename)}")
+    for a, b, _ in entry.enough:
+        terms.append(f"{size_text(a, rename)} >= {size_text(b, rename)}")
     others = tuple(
         dict.fromkeys(
             texts[rule.var]
@@ -199,10 +201,11 @@ def _body(
     for item in inputs:
         if item.var.type.shape and _shape_is_checked(item, binds):
             body.append(Do(_expect(item, entry, locals_)))
-    for a, b, message in entry.equal:
+    wrong = [("!=", *pair) for pair in entry.equal] + [("<", *pair) for pair in entry.enough]
+    for operator, a, b, message in wrong:
         left, right = size_text(a, locals_), size_text(b, locals_)
         raising = Do(f"raise ValueError({quoted(message)})")
-        body.append(Block(f"if {left} != {right}:", [raising]))
+        body.append(Block(f"if {left} {operator} {right}:", [raising]))
     return body
 
 
@@ -211,7 +214,9 @@ def _needed(name: str, entry: Entry, inputs: tuple[Input, ...]) -> bool:
     rule = next(rule for rule in entry.sizes if rule.name == name)
     mentions = sum(
         name in size_names(size) for item in inputs for size in item.var.type.shape
-    ) + sum(name in size_names(size) for a, b, _ in entry.equal for size in (a, b))
+    ) + sum(
+        name in size_names(size) for a, b, _ in (*entry.equal, *entry.enough) for size in (a, b)
+    )
     bound_here = any(item.var is rule.var for item in inputs)
     return mentions > bound_here or rule.offset > 0 or rule.scale != 1
 

@@ -309,12 +309,14 @@ class Entry:
 
     Each leaf of `params` is checked for dtype (converted where np.can_cast says "safe", Python
     numbers always) and for shape; `sizes` binds the named sizes; `equal` are pairs of sizes that
-    must agree, with the text of the error; all sizes must be >= 0. Params named in `trusted` are
-    taken as they are (`saved`, as `forward` made it).
+    must agree, and `enough` pairs of which the first must be at least the second, each with the
+    text of the error; all sizes must be >= 0. Params named in `trusted` are taken as they are
+    (`saved`, as `forward` made it).
     """
 
     sizes: tuple[SizeRule, ...] = ()
     equal: tuple[tuple[Size, Size, str], ...] = ()
+    enough: tuple[tuple[Size, Size, str], ...] = ()
     trusted: tuple[str, ...] = ()
 
 

@@ -269,6 +269,15 @@ def size_max(a: Size, b: Size) -> Size:
     return _atom("max", a, b)
 
 
+def positive_and_negative(size: Size) -> tuple[Size, Size]:
+    """(a, b) with size = a - b, where no term of a or b has a minus."""
+    poly = _poly(size)
+    return (
+        _from_poly({monomial: c for monomial, c in poly.items() if c > 0}),
+        _from_poly({monomial: -c for monomial, c in poly.items() if c < 0}),
+    )
+
+
 def size_names(size: Size) -> frozenset[str]:
     """The names in a size; none for an int."""
     return frozenset() if isinstance(size, int) else size.names

@@ -43,7 +43,7 @@ from graphc.notes import notes
 from graphc.ops.kinds import Einstein, LinAlgParams, Primitive, PrimitiveCall
 from graphc.order import ancestors, in_order, reachable
 from graphc.rewrite import settle, stabilise
-from graphc.sizing import bare_names, bound_names, constraints, names_in, rules_of
+from graphc.sizing import bare_names, bound_names, constraints, least, names_in, rules_of
 from graphc.verify import debugging, verify
 
 # Beyond this many nodes, value_and_grad calls forward and backward: fusing would save one tuple of
@@ -269,7 +269,7 @@ class _Shared:
             params.append(Param(node.name, Leaf(maker.vars[node]), default))
         names = names_in(order, gradients.values())
         rules = rules_of([*saved, *seeds], maker.vars, names)
-        entry = Entry(rules, (), ("saved",))
+        entry = Entry(rules, trusted=("saved",))
         return Function("backward", doc, tuple(params), tuple(maker.body.statements), result, entry)
 
     def _signature(self) -> str:
@@ -381,7 +381,12 @@ class _Maker:
             Param(argument, _argument(container, by_name))
             for argument, container in self.shared.graph.arguments
         )
-        entry = Entry(rules_of(self.inputs, self.vars, None), tuple(constraints(self.graph.nodes)))
+        entry = Entry(
+            rules_of(self.inputs, self.vars, None),
+            tuple(constraints(self.graph.nodes)),
+            # What the declaration reads: a gradient's own steps are made to fit.
+            tuple(least(self.shared.graph.nodes)),
+        )
         return Function(name, doc, params, tuple(self.body.statements), result, entry, may_alias)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from codegen.program import Reshape, SizeRule, Var
+from codegen.program import Reshape, SizeRule, Slice, Var
+from codegen.types import positive_and_negative
 from graphc.errors import GraphValueError, located
 from graphc.ir import Node
 from graphc.ops.kinds import Elementwise, Layout, RangeParams, SizeParams
-from graphc.types import ArrayType, Size, same_size, size_names, size_text
+from graphc.types import ArrayType, Shape, Size, same_size, size_names, size_text
 
 
 def names_in(order: Iterable[Node], more: Iterable[Node]) -> frozenset[str]:
@@ -108,3 +109,47 @@ def constraints(order: Iterable[Node]) -> list[tuple[Size, Size, str]]:
                     (a, b), f"{node.op.name}: {size_text(a)} and {size_text(b)} differ"
                 )
     return [(a, b, text) for (a, b), text in found.items()]
+
+
+def least(order: Iterable[Node]) -> list[tuple[Size, Size, str]]:
+    """(a, b, what is wrong where a < b): sizes that must not turn out negative at the call, and
+    elements that a slice takes from an axis of a named size."""
+    found: dict[tuple[Size, Size], str] = {}
+    seen: set[ArrayType] = set()
+    for node in order:
+        if isinstance(node.params, Slice):
+            for quantity in _reaches(node.params, node.inputs[0].type.shape):
+                _require(quantity, node, node.inputs[0].type, found)
+        if node.type not in seen:
+            seen.add(node.type)
+            for size in node.type.shape:
+                _require(size, node, node.type, found)
+    return [(a, b, text) for (a, b), text in found.items()]
+
+
+def _reaches(region: Slice, shape: Shape) -> Iterator[Size]:
+    """What must not be negative: the first position, and what is left behind the last one."""
+    for start, size, step, length in zip(
+        region.starts, region.sizes, region.steps, shape, strict=True
+    ):
+        if isinstance(size, int) and size > 0:
+            ends = (start, start + (size - 1) * step)
+            yield from (ends[0], ends[-1], length - 1 - ends[0], length - 1 - ends[-1])
+
+
+def _require(
+    quantity: Size, node: Node, type: ArrayType, found: dict[tuple[Size, Size], str]
+) -> None:
+    """Note that the quantity must be >= 0, where its form leaves that open.
+
+    That of a product of sizes follows from theirs; what min, max and // made was made to fit.
+    """
+    if isinstance(quantity, int) or any(
+        len(monomial) > 1 or any(power > 1 or not isinstance(atom, str) for atom, power in monomial)
+        for monomial, _ in quantity.terms
+    ):
+        return
+    a, b = positive_and_negative(quantity)
+    if b != 0:
+        needs = f"{size_text(a)} >= {size_text(b)}"
+        found.setdefault((a, b), f"{node.op.name}: {type} needs {needs}")

@@ -67,7 +67,17 @@ def samples(
             sample[rng.randrange(len(args))] = rng.choice([0.0, 1.0, -1.0, 2.0, 0.5, 3.0])
         if all(math.isfinite(x) for x in sample):
             chosen.append(tuple(sample))
+    for _ in range(count // 4):
+        # All of them anywhere in the range, positive more often than not.
+        signs = [rng.choice([1, 1, 1, -1]) for _ in args]
+        chosen.append(tuple(sign * _anywhere(rng, dtype) for sign in signs))
     return list(dict.fromkeys(chosen))
+
+
+def _anywhere(rng: random.Random, dtype: str) -> float:
+    """A positive number of any size that the dtype holds."""
+    low, high = (-1074, 1023) if dtype == "f64" else (-149, 127)
+    return _cast((1 + rng.random()) * 2.0 ** rng.randint(low, high - 1), FLOATS[dtype])
 
 
 def _cast(value: float, kind: Any) -> float:
@@ -79,12 +89,11 @@ def _line(rng: random.Random, dtype: str, count: int, boundaries: tuple[float, .
     """Numbers over the whole range: all exponents, common sizes, and the delicate places."""
     kind = FLOATS[dtype]
     info = np.finfo(kind)
-    low, high = (-1074, 1023) if dtype == "f64" else (-149, 127)
     numbers: list[float] = [0.0, 1.0, -1.0, 0.5, -0.5, 2.0, float(info.max), -float(info.max)]
     for turn in range(count):
         size: float
         if turn % 4 == 0:
-            size = (1 + rng.random()) * 2.0 ** rng.randint(low, high - 1)
+            size = _anywhere(rng, dtype)
         elif turn % 4 == 1:
             size = 10 ** rng.uniform(-3, 3.2)
         elif turn % 4 == 2:

@@ -26,6 +26,11 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     ),
     "gelu_tanh": ("x / (1 + exp(-1.5957691216057308 * x * (1 + 0.044715 * x * x)))",),
     "scaled_elu": ("where(x > 0, x, a * expm1(minimum(x, 0)))",),
+    # The quotient may overflow, or lose its digits, where its logarithm is a common number.
+    "rel_entr": (
+        "where(a > 0 and b > 0, a * where(abs(log(a) - log(b)) < 80, log(a / b), log(a) - log(b)),"
+        " where(a == 0 and b >= 0, 0, where(isnan(a) or isnan(b), a + b, inf)))",
+    ),
     "absorb": (),
     # -- partials
     "d_sigmoid": ("y * (1 - y)", "y / (1 + exp(x))"),
@@ -118,6 +123,11 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     "d_scaled_elu_d_x": ("where(x > 0, 1, a * exp(minimum(x, 0)))",),
     "d_scaled_elu_d_a": ("where(x > 0, 0, expm1(minimum(x, 0)))", "expm1(minimum(x, 0))"),
     "d_entr": ("where(x == 0, inf, where(x < 0, 0, -log(x) - 1))",),
+    "d_rel_entr_d_a": (
+        "where(a > 0 and b > 0,"
+        " 1 + where(abs(log(a) - log(b)) < 80, log(a / b), log(a) - log(b)),"
+        " where(a == 0 and b >= 0, 0, isnan(a) or isnan(b)))",
+    ),
     # -- partials of partials
     "d_d_sigmoid": ("d * tanh(-0.5 * x)", "-d * tanh(0.5 * x)", "d * (1 - 2 * y)"),
     "d_d_softplus": ("d * (1 - d)", "d * exp(-y)", "d / (1 + exp(x))"),

@@ -25,14 +25,17 @@ def isclose(
     """|a - b| <= atol + rtol |b| where b is finite, else a == b."""
     x, y = lift_all((a, b))
     y = floating(y)
-    distance = nodes.elementwise("absolute", nodes.elementwise("subtract", x, y))
     dtype = y.type.dtype
+    finite = nodes.elementwise("isfinite", y)
+    # No number is compared with inf - inf, and NumPy does not warn of it.
+    number = nodes.elementwise("where", finite, y, nodes.constant(0, dtype))
+    distance = nodes.elementwise("absolute", nodes.elementwise("subtract", x, number))
     allowed = nodes.add(
         lift_beside(atol, dtype),
-        nodes.multiply(lift_beside(rtol, dtype), nodes.elementwise("absolute", y)),
+        nodes.multiply(lift_beside(rtol, dtype), nodes.elementwise("absolute", number)),
     )
     near = nodes.elementwise("less_equal", distance, allowed)
-    near = nodes.elementwise("logical_and", near, nodes.elementwise("isfinite", y))
+    near = nodes.elementwise("logical_and", near, finite)
     near = nodes.elementwise("logical_or", near, nodes.elementwise("equal", x, y))
     if equal_nan and x.type.floating:
         both = [nodes.elementwise("isnan", node) for node in (x, y)]

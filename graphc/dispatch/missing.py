@@ -158,7 +158,11 @@ def _extreme(name: str, lowest: float, function: Callable[..., Any]) -> None:
         if there is None or given(initial):
             return result
         some = nodes.reduction("any", there, axes, flag(keepdims)) if axes else there
-        return nodes.elementwise("where", some, result, nodes.constant(np.nan, x.type.dtype))
+        # Added, not chosen: the fold of no elements at all is an error, as NumPy's is.
+        spoilt = nodes.elementwise(
+            "where", some, *(nodes.constant(v, x.type.dtype) for v in (0.0, np.nan))
+        )
+        return nodes.add(result, spoilt)
 
 
 _extreme("nanmax", -np.inf, np.nanmax)

@@ -163,7 +163,7 @@ TABLE: Mapping[str, Elementwise] = _index(
             "-x * log(x); 0 at 0, -inf below.", "float", points=_ENTR),
         _op("rel_entr", "a b",
             "where(a > 0 and b > 0, a * log(a / b), where(a == 0 and b >= 0, 0, "
-            "where(isnan(a + b), a + b, inf)))",
+            "where(isnan(a) or isnan(b), a + b, inf)))",
             "a * log(a / b); 0 where a is 0, inf below.", "float"),
         _op("xlogy", "a b", "where(a == 0, 0, a * log(b))", "a * log(b); 0 where a is 0.",
             "float", points=_XLOGY),

@@ -24,7 +24,7 @@ from graphc.rewrite.compositions import ROOTS
 from graphc.rewrite.cse import merging
 from graphc.rewrite.distances import nearest_centre
 from graphc.rewrite.products import Lone, product_order
-from graphc.rewrite.variances import variance_of_squares
+from graphc.rewrite.variances import covariance_of_products, variance_of_squares
 from graphc.rewrite.walk import Rule, rebuild, table_name
 from graphc.types import FLOATING
 
@@ -61,6 +61,11 @@ NOTED: Mapping[str, tuple[Callable[[Node], bool], str]] = {
         variance_of_squares,
         "mean(x**2) - mean(x)**2 keeps no digit of a variance that is small beside the mean's "
         "square; use np.var(x)",
+    ),
+    "covariance_of_products": (
+        covariance_of_products,
+        "mean(x * y) - mean(x) * mean(y) keeps no digit of a covariance that is small beside the "
+        "means' product; use np.mean((x - mean(x)) * y)",
     ),
 }
 # Which places were warned of, as the "default" filter wants to know.

@@ -1,7 +1,8 @@
-"""A variance written as the mean of squares less the square of the mean.
+"""A variance written as the mean of squares less the square of the mean; and a covariance alike.
 
-Where the mean is large the two are nearly equal, and their difference is rounding. It is not
-rewritten: it may be negative where np.var is not, and its parts are often wanted for themselves.
+Where the means are large the two terms are nearly equal, and their difference is rounding. It is
+not rewritten: a variance may be negative so where np.var is not, and the parts are often wanted for
+themselves.
 """
 
 from __future__ import annotations
@@ -12,28 +13,55 @@ from graphc.ops.kinds import Einstein, SizeParams
 from graphc.rewrite.patterns import operands_of, square_of, sum_of
 from graphc.rewrite.walk import uniform
 
+_Pair = tuple[Node, Node]
+
 
 def variance_of_squares(node: Node) -> bool:
     """Whether this is mean(x * x, axes) - mean(x, axes) ** 2."""
+    pair = _moments(node)
+    return pair is not None and pair[0] is pair[1]
+
+
+def covariance_of_products(node: Node) -> bool:
+    """Whether this is mean(x * y, axes) - mean(x, axes) * mean(y, axes)."""
+    pair = _moments(node)
+    return pair is not None and pair[0] is not pair[1]
+
+
+def _moments(node: Node) -> _Pair | None:
+    """x and y of mean(x * y, axes) - mean(x, axes) * mean(y, axes)."""
     parts = operands_of(node, "subtract")
-    mean = None if parts is None else square_of(parts[1])
-    if parts is None or mean is None:
-        return False
-    squares, plain = _mean(parts[0]), _mean(mean)
-    if squares is None or plain is None or squares[1] != plain[1]:
-        return False
-    if parts[0].type != mean.type:
-        return False
-    total, x = squares[0], sum_of(plain[0])
-    if x is None:
-        return False
-    summed = sum_of(total)
-    if summed is not None:
-        return summed[1] == x[1] and square_of(summed[0]) is x[0]
-    # x @ x of a vector
-    params = total.params
-    same = isinstance(params, Einstein) and params.body is None and total.inputs == (x[0], x[0])
-    return same and x[0].type.ndim == 1 and total.type.shape == ()
+    means = None if parts is None else _factors(parts[1])
+    if parts is None or means is None or any(parts[0].type != mean.type for mean in means):
+        return None
+    found = [mean for x in (parts[0], *means) if (mean := _mean(x)) is not None]
+    if len(found) < 3 or any(count != found[0][1] for _, count in found):
+        return None
+    product, *plain = [total for total, _ in found]
+    sums = [summed for x in plain if (summed := sum_of(x)) is not None]
+    if len(sums) < 2 or sums[0][1] != sums[1][1]:
+        return None
+    (x, axes), (y, _) = sums
+    summed = sum_of(product)
+    if summed is None:
+        # x @ y of vectors
+        params = product.params
+        dot = isinstance(params, Einstein) and params.body is None and product.type.shape == ()
+        alike = len(product.inputs) == 2 and _same(product.inputs, (x, y))
+        return (x, y) if dot and alike and x.type.ndim == 1 else None
+    factors = _factors(summed[0])
+    alike = factors is not None and _same(factors, (x, y))
+    return (x, y) if summed[1] == axes and alike else None
+
+
+def _factors(node: Node) -> _Pair | None:
+    x = square_of(node)
+    return operands_of(node, "multiply") if x is None else (x, x)
+
+
+def _same(one: tuple[Node, ...], other: _Pair) -> bool:
+    """Whether two products have the same factors."""
+    return one in (other, other[::-1])
 
 
 def _mean(node: Node) -> tuple[Node, object] | None:

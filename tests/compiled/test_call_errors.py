@@ -1,6 +1,7 @@
 """Mistakes at a call, and when asking for gradients: one line each, at the caller's own line."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -216,3 +217,33 @@ def test_inputs_may_be_called_anything_and_given_in_any_way():
         g.value(1.0, 2.0, 3.0, 4.0, a0=1.0)
     with pytest.raises(TypeError, match=r"awkward\(\) misses 'a0', 'missing'; inputs: a0"):
         g.value_and_grad(rest=1.0, function=2.0)
+
+
+# What is written over a named size n, and how many elements it needs.
+TOO_FEW = [
+    (lambda x: x[-3], "f64[n] needs n >= 3"),
+    (lambda x: x[2] + x[-4], "f64[n] needs n >= 4"),
+    (lambda x: x[:-3], "f64[n - 3] needs n >= 3"),
+    (lambda x: x[1:-1].sum(), "f64[n - 2] needs n >= 2"),
+    (lambda x: x[::-1][3:], "f64[n - 3] needs n >= 3"),
+    (lambda x: np.pad(x, 1, mode="edge"), "f64[n] needs n >= 1"),
+    (lambda x: np.median(x), "f64[n] needs n >= 1"),
+]
+
+
+@pytest.mark.parametrize(("function", "needs"), TOO_FEW)
+def test_too_few_elements_are_told_before_anything_is_read(function, needs):
+    g = graphc.compile(graphc.trace(function, "f64[n]"), cache=False)
+    least = int(needs[-1])
+    x = np.arange(1.0, least + 1)
+    np.testing.assert_allclose(g(x), function(x))
+    with pytest.raises(graphc.GraphError, match=re.escape(f"slice: {needs}")) as error:
+        g(x[1:])
+    assert isinstance(error.value, ValueError)
+
+
+def test_a_bound_from_the_end_is_cut_off_as_numpy_does():
+    g = graphc.compile(graphc.trace(lambda x: x[::-1][2:], "f64[n]"), cache=False)
+    for n in (2, 3, 5):
+        x = np.arange(float(n))
+        np.testing.assert_array_equal(g(x), x[::-1][2:])

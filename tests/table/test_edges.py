@@ -65,6 +65,7 @@ STABLE = {
     "softplus": lambda x: np.logaddexp(0, x),
     "log_sigmoid": scipy.special.log_expit,
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "rel_entr": scipy.special.rel_entr,
 }
 
 

@@ -17,12 +17,11 @@ class Grads(NamedTuple):
 
 def value(x):
     """rosenbrock(x f64[n]) -> f64."""
-    if not (type(x) is ndarray and x.dtype is F64 and x.ndim == 1):
+    if not (type(x) is ndarray and x.dtype is F64 and x.ndim == 1 and x.shape[0] >= 1):
         x = _check_inputs(x)
-    n = x.shape[0]
 
     # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
-    x_slice = x[:n - 1]
+    x_slice = x[:-1]
     b = x[1:]
     b_minus_square_x_slice = x_slice * x_slice
     np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
@@ -36,12 +35,11 @@ def value(x):
 
 def forward(x):
     """rosenbrock(x f64[n]) -> f64, and what backward needs."""
-    if not (type(x) is ndarray and x.dtype is F64 and x.ndim == 1):
+    if not (type(x) is ndarray and x.dtype is F64 and x.ndim == 1 and x.shape[0] >= 1):
         x = _check_inputs(x)
-    n = x.shape[0]
 
     # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
-    x_slice = x[:n - 1]
+    x_slice = x[:-1]
     b = x[1:]
     b_minus_square_x_slice = x_slice * x_slice
     np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
@@ -59,7 +57,7 @@ def backward(saved, d_rosenbrock=1.0):
     if type(d_rosenbrock) is not float:
         d_rosenbrock = _check_backward(d_rosenbrock)
     n = x.shape[0]
-    d_x_difference = x[:n - 1] * -2.0
+    d_x_difference = x[:-1] * -2.0
     d_x_product = 2.0 * one_minus_x_slice
     d_x_product *= d_rosenbrock
     d_b = 2.0 * b_minus_square_x_slice
@@ -68,18 +66,18 @@ def backward(saved, d_rosenbrock=1.0):
     d_x_difference -= d_x_product
     d_x = np.zeros(n)
     d_x[1:] = d_b
-    d_x[:n - 1] += d_x_difference
+    d_x[:-1] += d_x_difference
     return _new(Grads, (d_x,))
 
 
 def value_and_grad(x):
     """rosenbrock(x f64[n]) -> f64, and the gradient of rosenbrock by x."""
-    if not (type(x) is ndarray and x.dtype is F64 and x.ndim == 1):
+    if not (type(x) is ndarray and x.dtype is F64 and x.ndim == 1 and x.shape[0] >= 1):
         x = _check_inputs(x)
     n = x.shape[0]
 
     # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
-    x_slice = x[:n - 1]
+    x_slice = x[:-1]
     b = x[1:]
     b_minus_square_x_slice = x_slice * x_slice
     np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
@@ -95,13 +93,16 @@ def value_and_grad(x):
     d_x_difference -= 2.0 * one_minus_x_slice
     d_x = np.zeros(n)
     d_x[1:] = d_b
-    d_x[:n - 1] += d_x_difference
+    d_x[:-1] += d_x_difference
     return rosenbrock, _new(Grads, (d_x,))
 
 
 def _check_inputs(x):
     """The inputs, converted where that loses nothing; else the error says which."""
     x = _as_array("x", x, F64, "f64[n]", 1)
+    n = x.shape[0]
+    if n < 1:
+        raise ValueError("slice: f64[n - 1] needs n >= 1")
     return x
 
 
