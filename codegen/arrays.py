@@ -277,6 +277,10 @@ def _take(printer: Printer, step: Take) -> str:
 
 
 def _invoke(printer: Printer, step: Invoke) -> str:
+    if step.function == "np.dot":
+        # The method takes half the time of the function on short vectors.
+        a, b = step.operands
+        return f"{printer.operand(a, ATOM)}.dot({printer.operand(b)})"
     arguments = [printer.operand(operand) for operand in step.operands]
     arguments += [f"{name}={literal_text(value)}" for name, value in step.keywords]
     name = printer.callables.get(step.function)

@@ -10,6 +10,7 @@ a - (-q)         -> a + q
 c * (-x)         -> (-c) * x
 u + u            -> 2 * u
 (d + u) + u      -> d + 2 * u      one rounding fewer
+2 * x - a * (2 * b) -> 2 * (x - a * b)   for powers of 2: a pass less
 2 * (a * (c * b)) -> a * ((2 c) * b)   where b is smaller than the product
 (-a) * (c * b)   -> a * (-c * b)
 f(broadcast(x))  -> f(x)           where f broadcasts by itself
@@ -43,6 +44,7 @@ def strengthen(sheet: Sheet, uses: Uses) -> bool:
             if arithmetic and any(map(_is_made, step.operands)):
                 changed |= (
                     _literals(step, uses)
+                    or _common(sheet, step, uses, steps)
                     or _negate_later(sheet, step, uses, steps)
                     or _arithmetic(step, uses)
                 )
@@ -210,6 +212,44 @@ def _into_smaller(step: Apply, product: Operand, factor: float, uses: Uses) -> b
             _replace(step, "multiply", inner.operands)
             return True
     return False
+
+
+def _common(sheet: Sheet, step: Apply, uses: Uses, before: list[Step]) -> bool:
+    """A power of two that is a factor of both terms of a sum, up to its sign, as one of the sum."""
+    name = step.function.name
+    if name not in ("add", "subtract") or not step.out.shape:
+        return False
+    left, right = _doubled(step, 0, uses), _doubled(step, 1, uses)
+    if left is None or right is None or abs(left[3]) != abs(right[3]):
+        return False
+    first, second = left[3], right[3]
+    for holder, position, x, _ in (left, right):
+        holder.operands = (*holder.operands[:position], x, *holder.operands[position + 1 :])
+    if first != second:
+        name = "subtract" if name == "add" else "add"
+    total = sheet.value(step.out.dtype, step.out.shape)
+    total.step = Apply(total, step.operands, step.note, step.tag, FUNCTIONS[name])
+    before.append(total.step)
+    _replace(step, "multiply", (total, Number(first)))
+    return True
+
+
+def _doubled(step: Apply, position: int, uses: Uses) -> tuple[Apply, int, Operand, float] | None:
+    """Where a term of a sum is c * x, or a * (c * x), for a power of two: what reads c * x, in
+    which place, x and c."""
+    like = step.out
+    places = [(step, position)]
+    product = _lone(step.operands[position], uses, "multiply", like)
+    if product is not None:
+        places += [(product, 0), (product, 1)]
+    for holder, place in places:
+        found = _scaled(holder.operands[place], uses, like)
+        if found is None or not _is_power_of_two(found[1]) or abs(found[1]) == 1.0:
+            continue
+        x, factor = found
+        if isinstance(x, Value) and x.shape == like.shape:
+            return holder, place, x, factor
+    return None
 
 
 def _is_power_of_two(value: float) -> bool:

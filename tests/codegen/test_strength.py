@@ -54,6 +54,22 @@ TREES = [
         expr("add", ZERO, expr("multiply", ONE, expr("negative", TWO))),
         ["out = y * z", "np.subtract(x, out, out=out)"],
     ),
+    # A power of two that both terms have is the sum's: a pass less.
+    (
+        expr("subtract", expr("multiply", 2.0, ZERO), expr("multiply", 2.0, ONE)),
+        ["out = x - y", "out *= 2.0"],
+    ),
+    (
+        expr(
+            "add", expr("multiply", ZERO, expr("multiply", TWO, -4.0)), expr("multiply", 4.0, ONE)
+        ),
+        ["out = x * z", "out -= y", "out *= -4.0"],
+    ),
+    # Of another factor each product is rounded.
+    (
+        expr("add", expr("multiply", 3.0, ZERO), expr("multiply", 3.0, ONE)),
+        ["out = 3.0 * x", "out += 3.0 * y"],
+    ),
 ]
 
 
@@ -74,14 +90,14 @@ def test_association_is_kept():
 @pytest.mark.parametrize(
     ("type", "axes", "line"),
     [
-        ("f64[n]", None, "total = np.dot(x, y)"),
+        ("f64[n]", None, "total = x.dot(y)"),
         ("f64[n, m]", None, "total = np.vdot(x, y)"),
         ("f64[n, m]", (1,), "total = np.vecdot(x, y)"),
         ("f32[n, m]", (1,), "total = np.vecdot(x, y)"),
         ("f64[n, m]", (0,), "total = (x * y).sum(axis=0)"),
         # A long sum in single precision stays pairwise.
         ("f32[n]", None, "total = (x * y).sum()"),
-        ("f32[40]", None, "total = np.dot(x, y)"),
+        ("f32[40]", None, "total = x.dot(y)"),
         ("f32[100, 64]", None, "total = np.vecdot(x, y).sum()"),
         ("f32[1000, 8]", None, "total = (x * y).sum()"),
     ],
@@ -98,8 +114,8 @@ def test_sums_of_products(type, axes, line):
 
 SQUARES = expr("add", expr("multiply", 3.0, expr("square", ZERO)), expr("square", ONE))
 SUMS = [
-    (SQUARES, ["total = 3.0 * np.dot(x, x) + np.dot(y, y)"]),
-    (expr("multiply", 3.0, expr("multiply", ZERO, ONE)), ["total = 3.0 * np.dot(x, y)"]),
+    (SQUARES, ["total = 3.0 * x.dot(x) + y.dot(y)"]),
+    (expr("multiply", 3.0, expr("multiply", ZERO, ONE)), ["total = 3.0 * x.dot(y)"]),
     # x * y and a square may cancel: then the sums of each would lose what their difference keeps.
     (
         expr("subtract", expr("square", ZERO), expr("square", ONE)),

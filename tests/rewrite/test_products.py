@@ -38,7 +38,7 @@ CHAINS = {
     "sum": (
         lambda A, B: (A @ B).sum(),
         ["f64[30, 20]", "f64[20, 25]"],
-        "np.dot(A.sum(axis=0), B.sum(axis=1))",
+        "A.sum(axis=0).dot(B.sum(axis=1))",
     ),
     "sum over rows": (
         lambda A, B: (A @ B).sum(axis=0),
@@ -63,7 +63,7 @@ CHAINS = {
     "scalars": (
         lambda a, b: (np.linalg.outer(a, b) @ np.linalg.vecdot(a[:, None], b[:, None])).sum(),
         ["f64[30]", "f64[30]"],
-        "a.sum() * np.dot(b, ",
+        "a.sum() * b.dot(",
     ),
     "stack": (
         lambda x, P, Q: (x @ P) @ (x @ Q).swapaxes(1, 2),

@@ -27,8 +27,8 @@ def value(x):
     np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
     one_minus_x_slice = 1.0 - x_slice
     rosenbrock = (
-        100.0 * np.dot(b_minus_square_x_slice, b_minus_square_x_slice)
-        + np.dot(one_minus_x_slice, one_minus_x_slice)
+        100.0 * b_minus_square_x_slice.dot(b_minus_square_x_slice)
+        + one_minus_x_slice.dot(one_minus_x_slice)
     )
     return rosenbrock
 
@@ -45,8 +45,8 @@ def forward(x):
     np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
     one_minus_x_slice = 1.0 - x_slice
     rosenbrock = (
-        100.0 * np.dot(b_minus_square_x_slice, b_minus_square_x_slice)
-        + np.dot(one_minus_x_slice, one_minus_x_slice)
+        100.0 * b_minus_square_x_slice.dot(b_minus_square_x_slice)
+        + one_minus_x_slice.dot(one_minus_x_slice)
     )
     return rosenbrock, (x, b_minus_square_x_slice, one_minus_x_slice)
 
@@ -57,16 +57,14 @@ def backward(saved, d_rosenbrock=1.0):
     if type(d_rosenbrock) is not float:
         d_rosenbrock = _check_backward(d_rosenbrock)
     n = x.shape[0]
-    d_x_difference = x[:-1] * -2.0
-    d_x_product = 2.0 * one_minus_x_slice
-    d_x_product *= d_rosenbrock
     d_b = 2.0 * b_minus_square_x_slice
     d_b *= d_rosenbrock * 100.0
-    d_x_difference *= d_b
-    d_x_difference -= d_x_product
+    d_x_sum = d_b * x[:-1]
+    d_x_sum += d_rosenbrock * one_minus_x_slice
+    d_x_sum *= -2.0
     d_x = np.zeros(n)
     d_x[1:] = d_b
-    d_x[:-1] += d_x_difference
+    d_x[:-1] += d_x_sum
     return _new(Grads, (d_x,))
 
 
@@ -83,17 +81,17 @@ def value_and_grad(x):
     np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
     one_minus_x_slice = 1.0 - x_slice
     rosenbrock = (
-        100.0 * np.dot(b_minus_square_x_slice, b_minus_square_x_slice)
-        + np.dot(one_minus_x_slice, one_minus_x_slice)
+        100.0 * b_minus_square_x_slice.dot(b_minus_square_x_slice)
+        + one_minus_x_slice.dot(one_minus_x_slice)
     )
 
     d_b = np.multiply(b_minus_square_x_slice, 200.0, out=b_minus_square_x_slice)
-    d_x_difference = x_slice * -2.0
-    d_x_difference *= d_b
-    d_x_difference -= 2.0 * one_minus_x_slice
+    d_x_sum = d_b * x_slice
+    d_x_sum += one_minus_x_slice
+    d_x_sum *= -2.0
     d_x = np.zeros(n)
     d_x[1:] = d_b
-    d_x[:-1] += d_x_difference
+    d_x[:-1] += d_x_sum
     return rosenbrock, _new(Grads, (d_x,))
 
 
