@@ -141,7 +141,7 @@ def plan_function(
                 read, changed = uses(sheet, results), True
         if not changed:
             break
-    if copy_transposed(sheet):
+    if copy_transposed(sheet, dict(options.sizes)):
         read = uses(sheet, results)
     if offsets(sheet, read, dict(options.sizes)):
         read = uses(sheet, results)

@@ -43,6 +43,7 @@ MODULE_NAMES = frozenset(
         "_describe",
         "_stored",
         "_sum_rows",
+        "_few_rows",
         "_nearest",
     ]
 )

@@ -4,6 +4,7 @@ They are written as a person would, in NumPy alone, and stand at the end of the 
 them. Each is tested by itself, like any other function.
 
     _sum_rows      rows added up by their numbers, which may repeat
+    _few_rows      a matrix of few rows times a large transposed one
     _nearest       which centres are nearest to points
 """
 
@@ -49,6 +50,11 @@ def _sum_rows(rows, values, count):
         flat = rows[left][:, None] % count * width + np.arange(width)
         np.add.at(total.reshape(-1), flat.reshape(-1), values[left].reshape(-1))
     return total
+''',
+    "_few_rows": '''
+def _few_rows(few, matrix):
+    """few @ matrix.T, transposed: BLAS reads a large matrix faster in rows."""
+    return np.copy((matrix @ few.T).T, order="C")
 ''',
     "_nearest": '''
 def _nearest(points, centres, screen=np.float32):

@@ -248,6 +248,8 @@ def _of_operands(step: Step, names: list[str], depth: int) -> str:
         return f"{first.removesuffix('_padded')}_{looks}" if looks and first else ""
     if isinstance(step, Invoke):
         name = step.function.rpartition(".")[2]
+        if name.startswith("_"):
+            return ""
         return "index" if name == "arange" else f"{name}_{first}" if first else name
     if isinstance(step, Apply):
         return _of_function(step, operands)

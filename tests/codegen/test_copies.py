@@ -56,3 +56,39 @@ def test_an_argument_in_columns_is_not_written_to():
     second = compiled.value_and_grad(h, arguments["W"])
     np.testing.assert_array_equal(W, before)
     np.testing.assert_allclose(first[1].W, second[1].W, rtol=1e-10, atol=1e-13)
+
+
+def layers(batch, dtype="f32"):
+    """Two dense layers, and arguments."""
+    rng = np.random.default_rng(1)
+    numpy_type = {"f32": np.float32, "f64": np.float64}[dtype]
+    x = rng.normal(size=(8, 200)).astype(numpy_type)
+    V = rng.normal(scale=0.1, size=(200, 300)).astype(numpy_type)
+    W = rng.normal(scale=0.1, size=(300, 256)).astype(numpy_type)
+
+    def loss(x, V, W):
+        y = np.tanh(x @ V) @ W
+        return (y * y).sum()
+
+    types = [f"{dtype}[{batch}, 200]", f"{dtype}[200, 300]", f"{dtype}[300, 256]"]
+    return graphc.trace(loss, *types), {"x": x, "V": V, "W": W}
+
+
+@pytest.mark.parametrize("batch", [8, "n"])
+def test_few_rows_are_multiplied_from_the_left(batch):
+    graph, arguments = layers(batch)
+    compiled = graphc.compile(graph, wrt=("x", "V", "W"), sizes={"n": 8} if batch == "n" else {})
+    body = compiled.source[compiled.source.index("def value_and_grad(") :]
+    assert " = _few_rows(d_y, W)\n" in body
+    _, grads = compiled.value_and_grad(*arguments.values())
+    doubles = [array.astype(np.float64) for array in arguments.values()]
+    _, expected = graphc.compile(layers(batch, "f64")[0]).value_and_grad(*doubles)
+    for found, exact in zip(grads, expected, strict=True):
+        assert found.flags.c_contiguous
+        np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("batch", "dtype"), [(1, "f32"), (100, "f32"), ("n", "f32"), (8, "f64")])
+def test_other_products_read_a_transposed_view(batch, dtype):
+    graph, _ = layers(batch, dtype)
+    assert "_few_rows" not in graphc.compile(graph, wrt=("x", "V", "W")).source
