@@ -8,6 +8,7 @@ needs a new array anyway (a mask, the operand of a sum) stays inside the express
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from codegen.expr import Number
@@ -166,13 +167,25 @@ def _has_room(step: Apply, uses: Uses, position: Mapping[Step, int]) -> bool:
         isinstance(operand, Value)
         and (operand.dtype, operand.shape) == (out.dtype, out.shape)
         and isinstance(operand.step, Apply | Product)
-        and not uses.returned[operand.index]
-        and all(
-            not isinstance(reader, Look) and position[reader] <= position[step]
-            for reader in uses.readers[operand.index]
-        )
+        and _last_read(operand, uses, position) <= position[step]
         for operand in step.operands
     )
+
+
+def _last_read(value: Value, uses: Uses, position: Mapping[Step, int]) -> float:
+    """The position of the last step that reads the array, or a view of it."""
+    last: float = -1
+    pending = [value]
+    while pending:
+        shown = pending.pop()
+        if uses.returned[shown.index]:
+            return math.inf
+        for reader in uses.readers[shown.index]:
+            if isinstance(reader, Look):
+                pending.append(reader.out)
+            else:
+                last = max(last, position[reader])
+    return last
 
 
 def _has_longer(reader: Apply, out: Value, chain: list[int], uses: Uses) -> bool:

@@ -10,6 +10,7 @@
 mask.astype(f32).sum()       -> mask.sum(dtype=f32)
 x.sum(axis=1)[:, None]       -> x.sum(axis=1, keepdims=True)
 x.sum(axis=0), axis=1        -> ones @ x, x @ ones              where a matrix is large
+x.sum(axis=(0, 2, 3))        -> x.reshape(n, c, h * w).sum(axis=2).sum(axis=0)     likewise
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ LONGEST_SINGLE = 4096
 # Of shorter rows each costs more than its sum; larger arrays are worked on in tiles.
 _SHORTEST_ROW = 32
 _LARGEST = 1 << 20
+# A product of a stack of matrices of fewer rows with a vector costs more than their sum.
+_FEWEST_ROWS = 8
 # Below this einsum's own overhead is what counts.
 _LONG_ENOUGH = 4096
-# So many elements of each matrix of a stack.
-_LARGE_MATRIX = 2048
 # Below this NumPy's sum along an axis costs no more than a vector of ones and its product.
 MANY = 8192
 
@@ -67,6 +68,7 @@ def simplify_sums(sheet: Sheet, uses: Uses) -> bool:
             made = pull_out(sheet, step, uses, steps)
             made = made or _dot(sheet, step, uses, steps) or _dots(sheet, step, uses, steps)
             made = made or _sum_of_cast(step, uses) or _by_ones(sheet, step, steps, ones)
+            made = made or _in_two(sheet, step, uses, steps)
         elif isinstance(step, Look) and isinstance(step.kind, Index):
             made = _kept_axes(step, step.kind, uses)
         if made is not None:
@@ -98,9 +100,7 @@ def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step |
             shape = (count // width, width)
             matrix = _looked(sheet, step, matrix, Reshape(shape), shape, before)
         length, kept = count // width, (width,)
-    elif _are_long_rows(matrix.shape, step.axes) and (
-        matrix.dtype == "f64" or width <= LONGEST_SINGLE
-    ):
+    elif step.axes == (rank - 1,) and adds_rows(matrix.dtype, matrix.shape):
         length, kept = width, matrix.shape[:-1]
     else:
         return None
@@ -115,16 +115,63 @@ def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step |
     total = sheet.value(out.dtype, kept)
     total.step = Product(total, operands, step.note, step.tag)
     before.append(total.step)
-    axes = [None if axis in step.axes else full(size) for axis, size in enumerate(out.shape)]
-    return Look(out, (total,), step.note, step.tag, Index(tuple(axes)))
+    return _put_back(step, total)
 
 
-def _are_long_rows(shape: Shape, axes: tuple[int, ...]) -> bool:
-    """Whether the sum is along the rows of a matrix, or of a stack of matrices that are large
-    enough for a product each."""
-    *_, height, width = shape
-    large = len(shape) == 2 or height * width >= _LARGE_MATRIX
-    return axes == (len(shape) - 1,) and large
+def _put_back(step: Fold, total: Value) -> Look:
+    """The axes of a sum that are kept with size 1."""
+    axes = [None if n in step.axes else full(size) for n, size in enumerate(step.out.shape)]
+    return Look(step.out, (total,), step.note, step.tag, Index(tuple(axes)))
+
+
+def adds_rows(dtype: str, shape: Shape) -> bool:
+    """Whether a product with a vector may add up along the last axis: a stack's matrices have some
+    rows, and single precision's are no longer than what is added up in sequence."""
+    rows, width = shape[-2:]
+    if len(shape) > 2 and isinstance(rows, int) and rows < _FEWEST_ROWS:
+        return False
+    return dtype == "f64" or (isinstance(width, int) and width <= LONGEST_SINGLE)
+
+
+def _in_two(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:
+    """A sum along several axes, the last among them: first along those at the end, as one axis,
+    then along the others."""
+    summed, out = step.operands[0], step.out
+    if not isinstance(summed, Value) or summed.dtype not in ("f64", "f32"):
+        return None
+    rank, count = len(summed.shape), product(summed.shape)
+    first = rank
+    while first - 1 in step.axes:
+        first -= 1
+    rest = tuple(axis for axis in step.axes if axis < first)
+    if not 0 < first < rank - (not rest) or summed.dtype != out.dtype:
+        return None
+    if not isinstance(count, int) or count < MANY:
+        return None
+    factors = _factors(summed) if _lone(summed, uses) else None
+    shape = (*summed.shape[:first], product(summed.shape[first:]))
+    if not adds_rows(summed.dtype, shape if factors is None else shape[-2:]):
+        return None
+    parts = list(factors or (summed,))
+    if len(shape) < rank:
+        parts = [_looked(sheet, step, part, Reshape(shape), shape, before) for part in parts]
+
+    def put(operands: list[Value], axes: tuple[int, ...], last: bool) -> Step:
+        """A sum, into the result where it is the last."""
+        kept = tuple(size for n, size in enumerate(operands[0].shape) if n not in axes)
+        total = out if last and not step.keepdims else sheet.value(out.dtype, kept)
+        made: Step = Fold(total, tuple(operands), step.note, step.tag, "sum", axes, False)
+        if len(operands) > 1:
+            made = Invoke(total, tuple(operands), step.note, step.tag, "np.vecdot", (), (total,))
+        total.step = made
+        if total is not out:
+            before.append(made)
+        return made
+
+    made = put(parts, (first,), last=not rest)
+    if rest:
+        made = put([made.out], rest, last=True)
+    return _put_back(step, made.out) if step.keepdims else made
 
 
 def _looked(

@@ -25,6 +25,7 @@ from codegen.plan.factors import is_constant, reduced
 from codegen.plan.steps import (
     Apply,
     Fold,
+    Look,
     Operand,
     Product,
     Sheet,
@@ -32,8 +33,9 @@ from codegen.plan.steps import (
     Value,
     values_of,
 )
-from codegen.plan.sums import LONGEST_SINGLE, MANY
+from codegen.plan.sums import MANY, adds_rows
 from codegen.plan.uses import Uses
+from codegen.program import Reshape
 from codegen.types import Shape, product
 
 # What is longer is left as it is: factors of a term, terms of a sum, chains, sums of a function.
@@ -123,8 +125,9 @@ def _is_candidate(fold: Fold) -> bool:
 
 
 def _is_large(shape: Shape) -> bool:
+    """Large arrays, and those whose size is not known."""
     count = product(shape)
-    return isinstance(count, int) and count >= MANY
+    return not isinstance(count, int) or count >= MANY
 
 
 class _Terms:
@@ -229,21 +232,31 @@ def _part(term: Term, fold: Fold) -> Part | None:
     inside = [factor for factor in small if factor not in outside]
     if not inside:
         return Part(Base(term.large, axes, ()), (), outside)
-    if len(like.shape) != 2:
-        return None
+    rank = len(like.shape)
+    varying = tuple(n for n in axes if not all(is_constant(k, (n,), like) for k, _ in inside))
     inside.sort(key=lambda factor: factor[0].index if isinstance(factor[0], Value) else -1)
-    rows = tuple(factor for factor in inside if is_constant(factor[0], (1,), like))
-    columns = tuple(factor for factor in inside if factor not in rows)
+    if varying != axes:
+        # First along the others, then with these factors along the rest.
+        others = tuple(axis for axis in axes if axis not in varying)
+        return Part(Base(term.large, others, ()), tuple(inside), outside)
+    lead, last = tuple(range(rank - 1)), (rank - 1,)
+    rows = tuple(factor for factor in inside if _is_shaped(factor[0], (*like.shape[:-1], 1)))
+    columns = tuple(factor for factor in inside if is_constant(factor[0], lead, like))
+    if len(rows) + len(columns) < len(inside):
+        return None
     along: tuple[Small, ...] = ()
-    if len(axes) == 2:
-        axes, along = ((0,), columns) if columns else ((1,), rows)
-    weights = rows if axes == (0,) else columns
-    if weights and axes == (1,) and like.dtype == "f32":
-        # BLAS adds in sequence: see `codegen.plan.sums`.
-        width = like.shape[1]
-        if not (isinstance(width, int) and width <= LONGEST_SINGLE):
-            return None
+    if len(axes) == rank:
+        axes, along = lead, columns
+    if axes not in (lead, last):
+        return None
+    weights = rows if axes == lead else columns
+    if weights and axes == last and not adds_rows(like.dtype, like.shape):
+        return None
     return Part(Base(term.large, axes, weights), along, outside)
+
+
+def _is_shaped(operand: Operand, shape: Shape) -> bool:
+    return isinstance(operand, Value) and operand.shape == shape
 
 
 class _Passes:
@@ -358,10 +371,14 @@ class _Rewriter:
         value = self._base(part.base)
         out = fold.out if last else None
         if part.along:
-            vector = self._vector(part.along, 1 - part.base.axes[0], like)
-            weighted = self._apply("multiply", (value, vector))
+            weights = self._weights(part.along, part.base.axes, like)
+            weighted = self._apply("multiply", (value, weights))
             total = out if out is not None and not part.outside else None
-            value = self._fold(weighted, (0,), total or self.sheet.value(value.dtype, ()))
+            kept = [axis for axis in range(len(like.shape)) if axis not in part.base.axes]
+            axes = tuple(at for at, axis in enumerate(kept) if axis in fold.axes)
+            value = self._fold(
+                weighted, axes, total or self.sheet.value(value.dtype, fold.out.shape)
+            )
         for position, (factor, divides) in enumerate(part.outside):
             own = out if position == len(part.outside) - 1 else None
             if factor is _MINUS:
@@ -380,14 +397,26 @@ class _Rewriter:
         kept = tuple(n for axis, n in enumerate(matrix.shape) if axis not in base.axes)
         owner = self.owners.get(base)
         out = owner.out if owner is not None else self.sheet.value(matrix.dtype, kept)
-        if base.weights:
-            vector = self._vector(base.weights, base.axes[0], matrix)
-            operands = (vector, matrix) if base.axes == (0,) else (matrix, vector)
-            self._add(Product(out, operands, self.at.note, self.at.tag))
-        else:
+        if not base.weights:
             self._fold(matrix, base.axes, out)
+        else:
+            last = len(matrix.shape) - 1
+            others = tuple(axis for axis in range(last + 1) if axis not in base.axes)
+            weights = self._weights(base.weights, others, matrix)
+            operands = (matrix, weights)
+            if last not in base.axes:
+                count = product(weights.shape)
+                if last > 1:
+                    weights = self._reshaped(weights, (count,))
+                    matrix = self._reshaped(matrix, (count, matrix.shape[-1]))
+                operands = (weights, matrix)
+            self._add(Product(out, operands, self.at.note, self.at.tag))
         self._bases[base] = out
         return out
+
+    def _reshaped(self, value: Value, shape: Shape) -> Value:
+        out = self.sheet.value(value.dtype, shape)
+        return self._add(Look(out, (value,), self.at.note, self.at.tag, Reshape(shape)))
 
     def _fold(self, summed: Value, axes: tuple[int, ...], out: Value) -> Value:
         return self._add(Fold(out, (summed,), self.at.note, self.at.tag, "sum", axes, False))
@@ -399,16 +428,16 @@ class _Rewriter:
         self._products[large] = value
         return value
 
-    def _vector(self, weights: tuple[Small, ...], axis: int, like: Value) -> Value:
-        """The product of factors that vary along one axis, as a vector."""
+    def _weights(self, weights: tuple[Small, ...], axes: tuple[int, ...], like: Value) -> Value:
+        """The product of factors that are constant along some axes, without these."""
         value: Value | None = None
         for operand, divides in sorted(weights, key=lambda factor: factor[1]):
-            vector = reduced(self.sheet, operand, (1 - axis,), like, self.at, self.steps)
-            assert isinstance(vector, Value)
+            factor = reduced(self.sheet, operand, axes, like, self.at, self.steps)
+            assert isinstance(factor, Value)
             if value is None:
-                value = self._apply("divide", (Number(1.0), vector)) if divides else vector
+                value = self._apply("divide", (Number(1.0), factor)) if divides else factor
             else:
-                value = self._apply("divide" if divides else "multiply", (value, vector))
+                value = self._apply("divide" if divides else "multiply", (value, factor))
         assert value is not None
         return value
 

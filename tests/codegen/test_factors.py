@@ -30,11 +30,17 @@ def lines_of(tree, axes, out, keepdims=False, **types):
         ("f32[512, 32]", (0,), "f32[32]", "total = ones @ x"),
         ("f32[512, 32]", (1,), "f32[512]", "total = x @ ones"),
         ("f64[16, 32, 32]", (0, 1), "f64[32]", "total = ones @ x.reshape(512, 32)"),
+        ("f64[16, 32, 32]", (2,), "f64[16, 32]", "total = x @ ones"),
+        ("f64[16, 32, 32]", (0, 2), "f64[32]", "total = (x @ ones).sum(axis=0)"),
+        ("f64[16, 8, 8, 8]", (0, 2, 3), "f64[8]", "(x.reshape(16, 8, 64) @ ones).sum(axis=0)"),
+        ("f64[16, 8, 8, 8]", (1, 2, 3), "f64[16]", "total = x.reshape(16, 512) @ ones"),
         # Small, of unknown size, or with long rows that are added pairwise.
         ("f64[12, 32]", (0,), "f64[32]", "total = x.sum(axis=0)"),
         ("f64[n, m]", (0,), "f64[m]", "total = x.sum(axis=0)"),
         ("f32[2, 5000]", (1,), "f32[2]", "total = x.sum(axis=1)"),
-        ("f64[16, 32, 32]", (0, 2), "f64[32]", "total = x.sum(axis=(0, 2))"),
+        ("f64[512, 2, 32]", (2,), "f64[512, 2]", "total = x.sum(axis=2)"),
+        ("f64[512, 2, 32]", (0, 2), "f64[2]", "total = x.sum(axis=(0, 2))"),
+        ("f32[2, 64, 70, 70]", (0, 2, 3), "f32[64]", "total = x.sum(axis=(0, 2, 3))"),
     ],
 )
 def test_sums_of_large_matrices_are_products_with_ones(type, axes, out, line):
@@ -69,10 +75,10 @@ PRODUCT = expr("multiply", ZERO, ONE)
         (expr("divide", ZERO, ONE), None, "f64", "total = x.sum() / y"),
         (expr("divide", ZERO, 3.0), (0,), MATRIX, "total /= 3.0"),
         (expr("negative", ZERO), (0,), MATRIX, "np.negative(total, out=total)"),
-        # Not constant along the axis that is summed.
-        (PRODUCT, (0,), "f64[n, 1]", "total = (x * y).sum(axis=0)"),
-        (PRODUCT, (1,), "f64[m]", "total = (x * y).sum(axis=1)"),
-        (PRODUCT, None, "f64[m]", "total = (x * y).sum()"),
+        # Not constant along the axis that is summed: weights.
+        (PRODUCT, (0,), "f64[n, 1]", "total = y[:, 0] @ x"),
+        (PRODUCT, (1,), "f64[m]", "total = x @ y"),
+        (PRODUCT, None, "f64[m]", "total = x.sum(axis=0).dot(y)"),
         (expr("divide", ONE, ZERO), (1,), "f64[n, 1]", "total = (y / x).sum(axis=1)"),
     ],
 )
@@ -99,6 +105,20 @@ def test_what_others_read_is_left_alone():
     made = program("p", function("f", v, b, tuple_of(scaled, total)))
     assert ".sum(axis=1)" in check(made, n=60, m=9).unchecked
     assert "* y[:, 0]" not in check(made, n=60, m=9).unchecked
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1), (2, 3), (0, 2, 3), (1, 2, 3), (3,)])
+@pytest.mark.parametrize("type", ["f64[1, 16, 20, 40]", "f64[9, 1, 40, 40]", "f32[4, 32, 8, 10]"])
+def test_sums_that_keep_their_axes(type, axes):
+    shape = [int(size) for size in type[4:-1].split(", ")]
+    kept = ", ".join("1" if axis in axes else str(size) for axis, size in enumerate(shape))
+    v = inputs(x=type, y=type)
+    b = Body()
+    plain = b.reduce(f"{type[:3]}[{kept}]", "sum", v["x"], axes, True)
+    product = b.map(type, PRODUCT, *v.values())
+    total = b.reduce(f"{type[:3]}[{kept}]", "sum", product, axes, True)
+    made = program("p", function("f", v, b, tuple_of(plain, total)))
+    check(made, rtol=2e-4 if "f32" in type else 1e-11)
 
 
 def test_sums_with_ones_keep_infinities_and_nans():

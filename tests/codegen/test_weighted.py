@@ -56,6 +56,34 @@ def test_a_normalisation_stores_no_normalised_input(axis, dtype):
     assert not any("+= b" in line or "= centred / " in line for line in lines)
 
 
+def test_leading_axes_are_one():
+    arrays = arrays_of((6, 25, M), (M,), (M,), (6, 25, M))
+    lines = lines_of(normalisation(2), *arrays, constant="c")
+    assert any("d_g = (1.0 / " in line and ".reshape(150) @ " in line for line in lines)
+    assert not any("+= b" in line or "= centred / " in line for line in lines)
+
+
+def test_channels_may_come_second():
+    arrays = arrays_of((6, 8, 14, 14), (8, 1, 1), (8, 1, 1), (6, 8, 14, 14))
+    lines = lines_of(normalisation((0, 2, 3)), *arrays, constant="c", rtol=1e-10)
+    assert not any("+= b" in line or "= centred / " in line for line in lines)
+    assert not any("sum(axis=(0, 2, 3))" in line for line in lines if "#" not in line)
+
+
+def test_sizes_may_have_names():
+    graph = graphc.trace(
+        normalisation(2), x="f64[b, t, 5]", g="f64[5]", b="f64[5]", c="f64[b, t, 5]"
+    )
+    compiled = graphc.compile(graph, wrt=("x", "g"), cache=False)
+    x, g, b, c = arrays_of((3, 4, 5), (5,), (5,), (3, 4, 5))
+    given = {"x": x, "g": g, "b": b, "c": c}
+    value, grads = compiled.value_and_grad(**given)
+    slopes = evaluate_outputs(grad(graph, wrt=["x", "g"]), given)
+    np.testing.assert_allclose(grads.x, slopes["d_x"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(grads.g, slopes["d_g"], rtol=1e-11)
+    assert value == pytest.approx(next(iter(evaluate_outputs(graph, given).values())), rel=1e-12)
+
+
 def test_factors_that_vary_along_a_sum_are_weights():
     def loss(x, c, s, g):
         return np.exp((c * (x / s)).sum(axis=0) * 0.01) @ g
