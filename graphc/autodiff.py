@@ -200,6 +200,17 @@ def scalar_output(graph: Graph, of: str | None, what: str) -> tuple[str, Node]:
 # -- the transformations ---------------------------------------------------------------------------
 
 
+def model(graph: Graph, wrt: Wrt, stable: bool) -> Graph:
+    """What is differentiated: the graph with naive compositions in their stable forms, unless
+    `stable` is False. Of log(sigmoid(x)) as it is written the derivative at -800 is NaN."""
+    if not stable:
+        return graph
+    from graphc.rewrite.stabilise import stabilise
+
+    keep = [node.name for _, group in resolve_wrt(graph, wrt) for node in group]
+    return stabilise(graph, keep=keep)
+
+
 def joint(
     graph: Graph, wrt: Wrt, outputs: Sequence[str] | None = None, seed: float | None = None
 ) -> Joint:
@@ -237,22 +248,27 @@ def _leaf_name(name: str, node: Node) -> str:
     return node.name or name
 
 
-def vjp(graph: Graph, wrt: Wrt = None, of: str | None = None) -> Graph:
+def vjp(graph: Graph, wrt: Wrt = None, of: str | None = None, stable: bool = True) -> Graph:
     """The graph (inputs, d_<output> ...) -> the cotangent of each of wrt, named `d_<input>`.
 
     Shapes and dtypes: a cotangent has those of its value. Raises GraphTypeError for an integer wrt.
     """
+    graph = model(graph, wrt, stable)
     return _result(joint(graph, wrt, None if of is None else (of,)), "vjp", with_value=False)
 
 
-def grad(graph: Graph, wrt: Wrt = None, of: str | None = None) -> Graph:
+def grad(graph: Graph, wrt: Wrt = None, of: str | None = None, stable: bool = True) -> Graph:
     """The graph of the gradient of the scalar output by each of wrt, named `d_<input>`."""
+    graph = model(graph, wrt, stable)
     name, _ = scalar_output(graph, of, "grad")
     return _result(joint(graph, wrt, (name,), 1.0), "grad", with_value=False)
 
 
-def value_and_grad(graph: Graph, wrt: Wrt = None, of: str | None = None) -> Graph:
+def value_and_grad(
+    graph: Graph, wrt: Wrt = None, of: str | None = None, stable: bool = True
+) -> Graph:
     """The outputs of the graph, then the gradients of its scalar output by each of wrt."""
+    graph = model(graph, wrt, stable)
     name, _ = scalar_output(graph, of, "value_and_grad")
     return _result(joint(graph, wrt, (name,), 1.0), "value_and_grad", with_value=True)
 

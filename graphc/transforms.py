@@ -7,6 +7,8 @@
 
     jacobian_structure(g)   whether a Jacobian is zero, diagonal or dense, without forming it
 
+Naive compositions take their stable forms first, as they do in `compile`, unless stable=False.
+
 The vector-Jacobian product is linear in its cotangent u, so its own VJP at the tangent t is the
 Jacobian-vector product: d<u J, t>/du = J t. The Hessian times v is the gradient of <gradient, v>.
 """
@@ -23,10 +25,13 @@ from graphc.autodiff import (
     grad,
     joint,
     leaves,
+    model,
     resolve_wrt,
     scalar_output,
 )
-from graphc.errors import GraphValueError, located
+from graphc.batching import batched
+from graphc.deltas import delta, simplified
+from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.freeze import freeze, reachable
 from graphc.graph import Graph
 from graphc.ir import Container, Node
@@ -34,16 +39,17 @@ from graphc.naming import unknown_name
 from graphc.ops.kinds import Elementwise, InputParams
 from graphc.types import ArrayType, Shape, Size, array_type, size_text
 
-# Each row of a dense Jacobian is a reverse pass of its own.
+# As many rows as may each take a reverse pass of its own.
 MAX_ROWS = 4096
 
 
-def jvp(graph: ir.Graph, wrt: Wrt = None, of: str | None = None) -> Graph:
+def jvp(graph: ir.Graph, wrt: Wrt = None, of: str | None = None, stable: bool = True) -> Graph:
     """The graph (inputs, t_<argument> ...) -> the tangent `t_<output>` of each floating output.
 
     A tangent has the shape, dtype and structure of its argument. Raises GraphTypeError for an
     integer wrt, GraphNameError for an unknown name.
     """
+    graph = model(graph, wrt, stable)
     found = joint(graph, wrt, None if of is None else (of,))
     groups = resolve_wrt(graph, wrt)
     tangents, arguments, inputs = _vectors(graph, groups, "t")
@@ -64,12 +70,13 @@ def jvp(graph: ir.Graph, wrt: Wrt = None, of: str | None = None) -> Graph:
     return freeze(f"jvp_{graph.name}", [*graph.inputs, *inputs], outputs, arguments)
 
 
-def hvp(graph: ir.Graph, wrt: Wrt = None, of: str | None = None) -> Graph:
+def hvp(graph: ir.Graph, wrt: Wrt = None, of: str | None = None, stable: bool = True) -> Graph:
     """The graph (inputs, v_<argument> ...) -> `hv_<leaf>`, the Hessian of a scalar times a vector.
 
     The vector has the structure of what is differentiated by, and may couple all of it. Raises
     GraphValueError where the output is no scalar.
     """
+    graph = model(graph, wrt, stable)
     name, _ = scalar_output(graph, of, "hvp")
     found = joint(graph, wrt, (name,), 1.0)
     groups = resolve_wrt(graph, wrt)
@@ -83,36 +90,44 @@ def hvp(graph: ir.Graph, wrt: Wrt = None, of: str | None = None) -> Graph:
     return freeze(f"hvp_{graph.name}", [*graph.inputs, *inputs], outputs, arguments)
 
 
-def jacobian(graph: ir.Graph, wrt: Wrt = None, of: str | None = None) -> Graph:
+def jacobian(graph: ir.Graph, wrt: Wrt = None, of: str | None = None, stable: bool = True) -> Graph:
     """The graph of d output / d argument, `J`: shape of the output, then shape of the argument.
 
-    A diagonal Jacobian takes one reverse pass at any size, named ones too; a dense one takes one
-    for each element of the output, whose sizes must be numbers. wrt: one array; it may be left out
-    where there is one. Raises GraphValueError where the output is too large or of named sizes.
+    One pass computes all of it, in closed form where index notation has one: forward where the
+    argument is known to be smaller than the output, else reverse. A diagonal Jacobian takes one
+    vector's work. wrt: one array; it may be left out where there is one. Where a pass knows no many
+    at once (through a user's primitive) each element of the output takes a pass of its own; its
+    sizes must then be numbers. Raises GraphValueError where they are not, or it is too large.
     """
-    name, output, variable = _one_by_one(graph, wrt, of, "jacobian")
-    structure = jacobian_structure(graph, wrt, of)
-    shape = (*output.type.shape, *variable.type.shape)
-    if structure.kind == "diagonal":
-        (_, diagonal), *_ = joint(graph, wrt, (name,), 1.0).gradients
-        made = nodes.reshape(_on_diagonal(diagonal), shape)
-    elif structure.kind == "zero":
-        made = nodes.zeros(array_type(variable.type.dtype, shape))
-    else:
-        made = _by_rows(graph, output, variable, shape)
-    outputs = [("J", made)]
-    return freeze(f"jacobian_{graph.name}", graph.inputs, outputs, graph.arguments, _bare("J"))
+    graph = model(graph, wrt, stable)
+    made = _jacobian(graph, wrt, of)
+    return freeze(f"jacobian_{graph.name}", graph.inputs, [("J", made)], graph.arguments)
 
 
-def hessian(graph: ir.Graph, wrt: Wrt = None, of: str | None = None) -> Graph:
+def hessian(graph: ir.Graph, wrt: Wrt = None, of: str | None = None, stable: bool = True) -> Graph:
     """The graph of the second derivative of a scalar by one array, `H`: its shape, twice.
 
     Raises what `grad` and `jacobian` raise.
     """
     _one_by_one(graph, wrt, of, "hessian")
-    made = jacobian(grad(graph, wrt, of), _single_name(graph, wrt))
-    outputs = [("H", node) for _, node in made.outputs]
-    return freeze(f"hessian_{graph.name}", made.inputs, outputs, graph.arguments, _bare("H"))
+    gradient = model(grad(graph, wrt, of, stable), _single_name(graph, wrt), stable)
+    made = _jacobian(gradient, _single_name(graph, wrt), None)
+    return freeze(f"hessian_{graph.name}", gradient.inputs, [("H", made)], graph.arguments)
+
+
+def _jacobian(graph: ir.Graph, wrt: Wrt, of: str | None) -> Node:
+    name, output, variable = _one_by_one(graph, wrt, of, "jacobian")
+    structure = jacobian_structure(graph, wrt, of)
+    shape = (*output.type.shape, *variable.type.shape)
+    if structure.kind == "zero":
+        return nodes.zeros(array_type(variable.type.dtype, shape))
+    if structure.kind == "diagonal":
+        (_, diagonal), *_ = joint(graph, wrt, (name,), 1.0).gradients
+        return nodes.reshape(_on_diagonal(diagonal), shape)
+    try:
+        return _at_once(output, variable)
+    except GraphTypeError:
+        return _by_rows(output, variable, shape)
 
 
 # -- structure -------------------------------------------------------------------------------------
@@ -259,10 +274,6 @@ def _single_name(graph: ir.Graph, wrt: Wrt) -> str:
     return variable.name
 
 
-def _bare(name: str) -> Container:
-    return Container("leaf", leaf=name)
-
-
 def _on_diagonal(values: Node) -> Node:
     """The square matrix with these values, in C order, on its diagonal."""
     count = values.type.size
@@ -275,14 +286,32 @@ def _on_diagonal(values: Node) -> Node:
     return nodes.elementwise("where", equal, across, nodes.constant(0.0, values.type.dtype))
 
 
-def _by_rows(graph: ir.Graph, output: Node, variable: Node, shape: Shape) -> Node:
+def _at_once(output: Node, variable: Node) -> Node:
+    """All rows of the Jacobian, or all its columns, from the identity in one linear pass."""
+    cotangent = nodes.input_("", output.type)
+    (pulled,) = _pulled({output: cotangent}, [variable])
+    rows, columns = output.type.size, variable.type.size
+    if not (isinstance(rows, int) and isinstance(columns, int) and columns < rows):
+        lead = output.type.shape
+        (made,) = batched([pulled], lead, {cotangent: delta(output.type)})
+        return made
+    tangent = nodes.input_("", variable.type)
+    (pushed,) = _pulled({pulled: tangent}, [cotangent])
+    (pushed,) = _replaced([pushed], {cotangent: nodes.full(output.type, 1.0)})
+    lead = variable.type.shape
+    (made,) = batched([pushed], lead, {tangent: delta(variable.type)})
+    ndim = len(lead) + output.type.ndim
+    return simplified(nodes.transpose(made, (*range(len(lead), ndim), *range(len(lead)))))
+
+
+def _by_rows(output: Node, variable: Node, shape: Shape) -> Node:
     """One reverse pass for each element of the output."""
     count = output.type.size
     if not isinstance(count, int) or count > MAX_ROWS:
         raise GraphValueError(
             located(
-                f"jacobian: the output is {output.type}, and a dense Jacobian takes a reverse pass "
-                f"for each of its elements: give sizes as numbers, at most {MAX_ROWS} elements"
+                f"jacobian: the output is {output.type}, and a primitive takes a reverse pass for "
+                f"each of its elements: give sizes as numbers, at most {MAX_ROWS} elements"
             )
         )
     if count == 0:
