@@ -307,8 +307,9 @@ class Emitter:
         name = self.plan.names[out.index]
         place = self.plan.buffers.inplace[out.index]
         value, *indices = step.operands
-        if _adds_rows(step):
-            self.assign(step, name, self._sum_rows(step))
+        routine = _row_routine(step)
+        if routine:
+            self.assign(step, name, self._sum_rows(step, routine))
             return
         if step.based:
             base = indices.pop()
@@ -332,37 +333,21 @@ class Emitter:
         else:
             self.sources.append(Do(self._add_at(step, name, region, text), step.tag))
 
-    def _sum_rows(self, step: Put) -> str:
+    def _sum_rows(self, step: Put, routine: str) -> str:
         """Rows added up by a function of the module's own."""
         printer, out = self.printer, step.out
         value, index = step.operands
         assert isinstance(index, Value)
-        self.printer.routines.add("_sum_rows")
+        self.printer.routines.add(routine)
         rows, values = printer.operand(index), printer.operand(value)
         if len(index.shape) != 1:
             width = ", ".join(map(printer.size, out.shape[1:]))
             rows = f"{printer.operand(index, ATOM)}.reshape(-1)"
             values = f"{printer.operand(value, ATOM)}.reshape(-1, {width})"
-        return f"_sum_rows({rows}, {values}, {printer.size(out.shape[0])})"
+        return f"{routine}({rows}, {values}, {printer.size(out.shape[0])})"
 
     def _add_at(self, step: Put, name: str, region: str, value: str) -> str:
-        """Addition at positions that may repeat. Rows are added as flat elements, for which NumPy
-        is five times faster."""
-        added, index = step.operands[0], step.operands[1]
-        assert isinstance(added, Value)
-        assert isinstance(index, Value)
-        rows = len(step.out.shape) == 2 and step.pattern == (True, False)
-        fresh = self.plan.buffers.inplace[step.out.index] is None
-        if (
-            rows
-            and fresh
-            and len(index.shape) == 1
-            and added.shape == (*index.shape, step.out.shape[1])
-        ):
-            width = self.printer.size(step.out.shape[1])
-            flat = f"({self.printer.operand(index, ATOM)}[:, None] * {width} + np.arange({width}))"
-            source = self.printer.operand(added, ATOM)
-            return f"np.add.at({name}.reshape(-1), {flat}.reshape(-1), {source}.reshape(-1))"
+        """Addition at positions that may repeat."""
         where = f"({region})" if ", " in region or ":" in region else region
         if ":" in region:
             where = f"np.s_[{region}]"
@@ -384,21 +369,25 @@ class Emitter:
             self.sources.append(Assign(target, value, operator, tag=step.tag))
 
 
-def _adds_rows(step: Put) -> bool:
-    """Whether whole, long rows are added to zeros at positions that may repeat."""
+def _row_routine(step: Put) -> str:
+    """The function that adds whole rows to zeros at positions that may repeat; empty where the step
+    is not that, or where a call costs more than it saves."""
     if step.based or step.unique or step.mode != "add":
-        return False
+        return ""
     shape = step.out.shape
     if len(shape) < 2 or not step.pattern[0] or any(step.pattern[1:]):
-        return False
+        return ""
     added, index = step.operands
     if not isinstance(added, Value) or not isinstance(index, Value) or not index.shape:
-        return False
+        return ""
     if added.shape != (*index.shape, *shape[1:]):
-        return False
+        return ""
     width, count = product(shape[1:]), product(index.shape)
-    long = not isinstance(width, int) or width >= _LONG_ROW
-    return long and (not isinstance(count, int) or count >= _MANY_ROWS)
+    if isinstance(count, int) and count < _MANY_ROWS:
+        return ""
+    if not isinstance(width, int) or width >= _LONG_ROW:
+        return "_sum_rows"
+    return "_sum_short_rows" if len(shape) == 2 else ""
 
 
 def _joined(printer: Printer, step: Assemble) -> str:

@@ -44,6 +44,7 @@ MODULE_NAMES = frozenset(
         "_stored",
         "_sum_rows",
         "_few_rows",
+        "_sum_short_rows",
         "_nearest",
     ]
 )

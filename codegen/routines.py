@@ -3,9 +3,10 @@
 They are written as a person would, in NumPy alone, and stand at the end of the modules that call
 them. Each is tested by itself, like any other function.
 
-    _sum_rows      rows added up by their numbers, which may repeat
-    _few_rows      a matrix of few rows times a large transposed one
-    _nearest       which centres are nearest to points
+    _few_rows        a matrix of few rows times a large transposed one
+    _sum_rows        rows added up by their numbers, which may repeat
+    _sum_short_rows  the same for rows of few elements
+    _nearest         which centres are nearest to points
 """
 
 from __future__ import annotations
@@ -56,6 +57,21 @@ def _few_rows(few, matrix):
     """few @ matrix.T, transposed: BLAS reads a large matrix faster in rows."""
     return np.copy((matrix @ few.T).T, order="C")
 ''',
+    "_sum_short_rows": '''
+def _sum_short_rows(rows, values, count):
+    """An array of `count` rows: each the sum of the values whose row it is, or zeros."""
+    width = values.shape[1]
+    if width <= 8 and 0 < count <= len(rows) and rows.min() >= 0 and rows.max() < count:
+        total = np.empty((count, width), values.dtype)
+        for column in range(width):
+            total[:, column] = np.bincount(rows, values[:, column], count)
+    else:
+        # Element by element: for whole rows np.add.at takes five times as long.
+        total = np.zeros((count, width), values.dtype)
+        flat = rows[:, None] * width + np.arange(width)
+        np.add.at(total.reshape(-1), flat.reshape(-1), values.reshape(-1))
+    return total
+''',
     "_nearest": '''
 def _nearest(points, centres, screen=np.float32):
     """The centres nearest to each point: pairs (point, centre), and the share of each.
@@ -73,7 +89,7 @@ def _nearest(points, centres, screen=np.float32):
     found = [np.empty(0, np.intp)]
     with np.errstate(all="ignore"):
         # |x - c|^2 - |x|^2 = |c|^2 - 2 x c, as the product of [-2 c, |c|^2] and [x, 1].
-        middle = centres.mean(axis=0)
+        middle = centres.sum(axis=0) / most
         weights = np.empty((most, width + 1), screen)
         np.subtract(centres, middle, out=weights[:, :-1], casting="same_kind")
         weights[:, -1] = np.vecdot(weights[:, :-1], weights[:, :-1])
@@ -86,8 +102,10 @@ def _nearest(points, centres, screen=np.float32):
         slack = np.einsum("ij,ij->j", extended, extended)
         slack += 2.0 * largest
         slack *= 4.0 * (width + 8) * np.finfo(screen).eps
+        space = np.empty((most, step), screen)
         for start in range(0, count, step):
-            scores = weights @ extended[:, start : start + step]
+            tile = extended[:, start : start + step]
+            scores = np.matmul(weights, tile, out=space[:, : count - start])
             bound = scores.min(axis=0)
             bound += slack[start : start + step]
             near[:, len(bound) :] = False
@@ -97,10 +115,10 @@ def _nearest(points, centres, screen=np.float32):
     if screen is np.float32 and not count <= len(pair) <= 4 * count:
         return _nearest(points, centres, np.float64)
     # A pair is numbered by its tile, then by its centre, then by its point.
-    row = pair // step
-    tile = row // most
-    centre = row - tile * most
-    point = pair - row * step + tile * step
+    centre, point = np.divmod(pair, step)
+    tile = centre // most
+    centre -= tile * most
+    point += tile * step
 
     times = np.bincount(point, minlength=count)
     lost = np.flatnonzero(times == 0)

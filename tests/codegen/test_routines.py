@@ -45,9 +45,24 @@ def test_rows_are_summed(rows, index, shape):
     np.testing.assert_array_equal(found, summed(rows, values, 50))
 
 
-def test_a_row_beyond_the_end_is_an_error():
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize("count", [50, 90])
+@pytest.mark.parametrize("width", [0, 1, 8, 9])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_short_rows_are_summed(rows, count, width, dtype):
+    rng = np.random.default_rng(len(rows))
+    values = rng.integers(-9, 9, (len(rows), width)).astype(dtype)
+    rows = np.array(rows, np.int64)
+    found = routine("_sum_short_rows")(rows, values, count)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, summed(rows, values, count))
+
+
+@pytest.mark.parametrize("name", ["_sum_rows", "_sum_short_rows"])
+@pytest.mark.parametrize("many", [1, 60])
+def test_a_row_beyond_the_end_is_an_error(name, many):
     with pytest.raises(IndexError):
-        routine("_sum_rows")(np.array([1, 50]), np.ones((2, 4)), 50)
+        routine(name)(np.array([1, 50] * many), np.ones((2 * many, 4)), 50)
 
 
 @pytest.mark.parametrize("shape", [(200,), (8, 25)])
