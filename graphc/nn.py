@@ -13,7 +13,8 @@ import numpy as np
 
 from graphc import nodes
 from graphc.dispatch.indexing import write
-from graphc.dispatch.options import axes_of, dtype_of, flag, one_axis
+from graphc.dispatch.options import axes_of, dtype_of, flag, floating, one_axis
+from graphc.dispatch.reductions import logsumexp_node
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import Symbolic, is_weak, lift, lift_all
@@ -166,33 +167,15 @@ def log_softmax(x: Any, axis: Any = -1) -> Any:
     return apply(lambda node: log_softmax_node(node, axes_of(axis, node, "log_softmax")), x)
 
 
-def logsumexp_node(x: Node, axes: tuple[int, ...], keepdims: bool = False) -> Node:
-    """The node of `logsumexp`, over axes that are non-negative and sorted."""
-    x = _floating(x)
-    largest = nodes.reduction("max", x, axes, keepdims=True)
-    # An infinite shift would make NaN of inf - inf; without one, exp and log give the infinity.
-    finite = nodes.elementwise("isfinite", largest)
-    zero = nodes.constant(0, x.type.dtype)
-    shift = nodes.elementwise("where", finite, largest, zero)
-    shift = nodes.elementwise("stop_gradient", shift)
-    exps = nodes.elementwise("exp", nodes.elementwise("subtract", x, shift))
-    total = nodes.elementwise("log", nodes.sum_(exps, axes))
-    result = nodes.add(total, nodes.reshape(shift, total.type.shape))
-    if not keepdims:
-        return result
-    kept = tuple(1 if k in axes else size for k, size in enumerate(x.type.shape))
-    return nodes.reshape(result, kept)
-
-
 def softmax_node(x: Node, axes: tuple[int, ...]) -> Node:
     """The node of `softmax`."""
-    exps = nodes.elementwise("exp", _shifted(_floating(x), axes))
+    exps = nodes.elementwise("exp", _shifted(floating(x), axes))
     return nodes.elementwise("divide", exps, nodes.sum_(exps, axes, keepdims=True))
 
 
 def log_softmax_node(x: Node, axes: tuple[int, ...]) -> Node:
     """The node of `log_softmax`: the shift is taken off first, so that nothing large cancels."""
-    shifted = _shifted(_floating(x), axes)
+    shifted = _shifted(floating(x), axes)
     total = nodes.sum_(nodes.elementwise("exp", shifted), axes, keepdims=True)
     return nodes.elementwise("subtract", shifted, nodes.elementwise("log", total))
 
@@ -201,10 +184,6 @@ def _shifted(x: Node, axes: tuple[int, ...]) -> Node:
     """x less its largest element, which is a constant of the derivative: it cancels out."""
     largest = nodes.reduction("max", x, axes, keepdims=True)
     return nodes.elementwise("subtract", x, nodes.elementwise("stop_gradient", largest))
-
-
-def _floating(x: Node) -> Node:
-    return x if x.type.floating else nodes.cast(x, "f64")
 
 
 # -- losses ----------------------------------------------------------------------------------------
@@ -226,7 +205,7 @@ def _array(value: Any) -> Any:
 
 def cross_entropy_node(scores: Node, labels: Node, axis: int = -1) -> Node:
     """The node of `cross_entropy`."""
-    scores = _floating(scores)
+    scores = floating(scores)
     what = f"cross_entropy: scores {nodes.describe(scores)} with labels {nodes.describe(labels)}"
     place = one_axis(axis, scores.type.ndim, what)
     shape = scores.type.shape

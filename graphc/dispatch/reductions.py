@@ -390,3 +390,21 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Node:
     if not axes:
         return nodes.cast(nodes.cast(x, "bool"), "i64")
     return nodes.reduction("count_nonzero", x, axes, flag(keepdims))
+
+
+def logsumexp_node(x: Node, axes: tuple[int, ...], keepdims: bool = False) -> Node:
+    """The node of `logsumexp`, over axes that are non-negative and sorted."""
+    x = floating(x)
+    largest = nodes.reduction("max", x, axes, keepdims=True)
+    # An infinite shift would make NaN of inf - inf; without one, exp and log give the infinity.
+    finite = nodes.elementwise("isfinite", largest)
+    zero = nodes.constant(0, x.type.dtype)
+    shift = nodes.elementwise("where", finite, largest, zero)
+    shift = nodes.elementwise("stop_gradient", shift)
+    exps = nodes.elementwise("exp", nodes.elementwise("subtract", x, shift))
+    total = nodes.elementwise("log", nodes.sum_(exps, axes))
+    result = nodes.add(total, nodes.reshape(shift, total.type.shape))
+    if not keepdims:
+        return result
+    kept = tuple(1 if k in axes else size for k, size in enumerate(x.type.shape))
+    return nodes.reshape(result, kept)

@@ -9,7 +9,8 @@ import numpy as np
 
 from graphc import nodes
 from graphc.dispatch.contractions import matvec, vecdot, vecmat
-from graphc.dispatch.options import dtype_of, one_axis, refuse, typed
+from graphc.dispatch.options import axes_of, dtype_of, flag, one_axis, refuse, typed
+from graphc.dispatch.reductions import logsumexp_node
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.lifting import is_weak, lift, lift_all
@@ -134,6 +135,8 @@ def _method(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mappin
     if method == "reduce" and name in _REDUCE:
         given.setdefault("axis", 0)
         return dispatch.call(_REDUCE[name], inputs, given)
+    if method == "reduce" and name == "logaddexp":
+        return _log_of_sum(*inputs, **given)
     if method == "accumulate" and name in _ACCUMULATE:
         given.setdefault("axis", 0)
         return dispatch.call(_ACCUMULATE[name], inputs, given)
@@ -147,6 +150,15 @@ def _method(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mappin
         method, "write it with functions that are traced"
     )
     raise GraphTypeError(located(f"np.{name}.{method} is not traced by graphc; {fix}"))
+
+
+def _log_of_sum(
+    array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: Any = False
+) -> Node:
+    """np.logaddexp.reduce: log(sum(exp(x)))."""
+    refuse("np.logaddexp.reduce", out=out)
+    x = typed(lift(array), dtype)
+    return logsumexp_node(x, axes_of(axis, x, "np.logaddexp.reduce"), flag(keepdims))
 
 
 def _so_far(name: str, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Node:

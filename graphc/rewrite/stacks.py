@@ -50,7 +50,9 @@ class Stacks:
     def __init__(self) -> None:
         self._parts: list[tuple[Node, ...]] = []
         self._made: dict[int, Node] = {}
+        # Where a part was put last; and where each planned column begins, and in which stack.
         self._at: dict[tuple[Node, int], tuple[int, int]] = {}
+        self._columns: dict[tuple[tuple[Node, ...], int], tuple[int, int]] = {}
 
     # -- planning, on the nodes of the graph as it is ---------------------------------------------
 
@@ -92,11 +94,15 @@ class Stacks:
         self, column: Sequence[Node], axis: int, position: Mapping[Node, int], before: int
     ) -> None:
         """These parts will be wanted together."""
-        if self.free(column, axis, position, before):
+        if _run(column, axis):
             return
-        self._parts.append(tuple(column))
-        for k, part in enumerate(column):
-            self._at[part, axis] = (len(self._parts) - 1, k)
+        place = self._find(column, axis, position, before)
+        if place is None:
+            self._parts.append(tuple(column))
+            place = len(self._parts) - 1, 0
+            for k, part in enumerate(column):
+                self._at[part, axis] = (place[0], k)
+        self._columns[tuple(column), axis] = place
 
     # -- making, on the nodes that stand in their places ------------------------------------------
 
@@ -104,7 +110,7 @@ class Stacks:
         """The parts of a planned column, as one array."""
         if _run(column, axis) is not None:
             return self.joined([done[part] for part in column], axis)
-        stack, start = self._at[column[0], axis]
+        stack, start = self._columns[tuple(column), axis]
         parts = self._parts[stack]
         if stack not in self._made:
             self._made[stack] = self.joined([done[part] for part in parts], axis)

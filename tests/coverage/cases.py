@@ -98,6 +98,11 @@ FOLDS = {
     "count_nonzero": [(N, lambda np, x: np.count_nonzero(x, axis=0, keepdims=True))],
     "argmax": along("argmax", keepdims=True),
     "argmin": along("argmin"),
+    "logaddexp.reduce": [
+        (X, lambda np, x: np.logaddexp.reduce(x)),
+        (X, lambda np, x: np.logaddexp.reduce(x, axis=1, keepdims=True)),
+        (V, lambda np, x: np.logaddexp.reduce(1000 * x)),
+    ],
     "cumsum": along("cumsum"),
     "cumprod": along("cumprod"),
     "cumulative_sum": [(X, lambda np, x: np.cumulative_sum(x, axis=1, include_initial=True))],

@@ -242,3 +242,18 @@ def test_forward_and_backward_apart_agree_with_the_fused_function():
     np.testing.assert_allclose(outputs, value, rtol=1e-12)
     for one, other in zip(f.backward(saved), grads, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
+
+
+def test_sums_that_share_a_part_have_a_stack_each():
+    def sums(a, b, d, e):
+        a, b = ([np.tanh(x[k]) for k in (0, 2, 1)] for x in (a, b))
+        d, e = ([np.sin(x[k]) for k in (0, 2, 1)] for x in (d, e))
+        return (
+            a[0].T @ d[0] + a[1].T @ d[1] + a[2].T @ d[2],
+            a[0].T @ e[0] + b[1].T @ e[1] + b[2].T @ e[2],
+        )
+
+    given = [np.random.default_rng(k).normal(size=(3, 2, 8)) for k in range(4)]
+    compiled = graphc.compile(graphc.trace(sums, *given), cache=False)
+    for found, wanted in zip(compiled(*given), sums(*given), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-14)
