@@ -22,6 +22,7 @@ smaller. Each section is written by one file of this folder, which may be run ag
 # The sections, in the order of the file.
 TITLES = (
     "Value and gradient, one core",
+    "Hessians",
     "Training steps",
     "AlexNet",
     "Two cores",
