@@ -13,6 +13,7 @@ every size, but costs a little where one tile would do. The tile's size depends 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from itertools import groupby
 
@@ -101,11 +102,19 @@ def tiles(
 
 
 def settle(regions: Mapping[Step, Region], places: Buffers) -> None:
-    """No storage is lent that is as small as a tile."""
+    """No storage is lent that is as small as a tile; and no tile is written into storage that the
+    next one reads elsewhere: z += z.T."""
     inside = {out for region in regions.values() for step in region.steps for out in outs_of(step)}
     for index, spare in enumerate(places.reused):
         if spare is not None and spare in inside:
             places.reused[index] = None
+    for region in regions.values():
+        entering = {v for step in region.steps for v in values_of(step)} - inside
+        roots = Counter(places.root[value.index] for value in entering)
+        for step in region.steps:
+            place = places.inplace[step.out.index]
+            if place in entering and roots[places.root[place.index]] > 1:
+                places.inplace[step.out.index] = None
 
 
 def origin(value: Value, region: Region, places: Buffers) -> Value | None:

@@ -144,3 +144,23 @@ def test_what_the_next_cache_holds_is_not_tiled():
     many = np.linspace(0, 1, 2 * CACHE)
     assert "tile" not in emitted(graphc.trace(normalised, few), SMALL)[0]
     assert "tile" in emitted(graphc.trace(normalised, many), SMALL)[0]
+
+
+def test_a_tile_writes_into_nothing_that_the_next_one_reads():
+    """Rows of z are read as columns, after those before them were worked on."""
+
+    def model(x, w):
+        z = x @ w
+        u = (z + z.T) * 0.5
+        return (np.exp(-0.01 * u**2) * np.sin(u) * np.cos(u) / (1 + u * u)).sum()
+
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(240, 2)), rng.normal(size=(2, 240))]
+    graph = graphc.trace(model, *arrays)
+    source, tiled = emitted(graph, Options(cache_bytes=1 << 16))
+    _, whole = emitted(graph, Options())
+    assert "tile = slice(" in source
+    np.testing.assert_allclose(tiled.value(*arrays), whole.value(*arrays), rtol=1e-12)
+    expected = whole.value_and_grad(*arrays)[1]
+    for found, other in zip(tiled.value_and_grad(*arrays)[1], expected, strict=True):
+        np.testing.assert_allclose(found, other, rtol=1e-10, atol=1e-12)
