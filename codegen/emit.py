@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from codegen.arrays import (
     expression,
@@ -42,6 +42,7 @@ from codegen.plan.tiles import Region
 from codegen.plan.uses import Uses
 from codegen.plan.workspace import Workspace
 from codegen.printers import ATOM, UNARY, Printer, dtype_text
+from codegen.record import struct
 from codegen.source import Assign, Blank, Comment, Do, Source
 from codegen.tiled import write_tiles
 from codegen.types import Shape, Size, product, size_text
@@ -55,7 +56,7 @@ _MANY_ROWS = 64
 _NAMES_WIDTH = 88
 
 
-@dataclass(slots=True)
+@struct
 class Plan:
     """The decisions about one function's values, each a list by the value's index."""
 
@@ -70,7 +71,7 @@ class Plan:
     regions: Mapping[Step, Region | Blocks]
     memory: Memory
     threads: int = 1
-    into: Mapping[Value, str] = field(default_factory=dict)
+    into: Mapping[Value, str] = MappingProxyType({})
     workspace: Workspace | None = None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from codegen.arguments import (
     bindings,
@@ -40,6 +39,7 @@ from codegen.plan.weighted import weigh
 from codegen.plan.workspace import Workspace, placed
 from codegen.printers import MathPrinter, Printer, dtype_text
 from codegen.program import Function, Options, Program, Tree, Var
+from codegen.record import struct
 from codegen.results import Result
 from codegen.source import Assign, Blank, Block, Comment, Return, Source, docstring
 from codegen.types import Shape, Size, product, size_names, size_text
@@ -52,23 +52,23 @@ _ROUNDS = 3
 SCALAR_STEPS = 20_000
 
 
-@dataclass(slots=True)
 class Made:
     """An emitted function, and what it needs of the module.
 
-    fallback: its NumPy body, for where Python's floats raise.
+    fallback: its NumPy body, for where Python's floats raise. call: the statement that calls the
+    checking function, whose name the module decides.
     """
 
-    sources: list[Source]
-    check: Check | None
-    fallback: list[Source] = field(default_factory=list)
-    # The statement that calls the checking function, whose name the module decides.
-    call: Assign | None = None
-    modules: set[str] = field(default_factory=set)
-    routines: set[str] = field(default_factory=set)
-    constants: set[Var] = field(default_factory=set)
-    fast_records: bool = False
-    saved: tuple[str, ...] = ()
+    def __init__(self, check: Check | None) -> None:
+        self.check = check
+        self.sources: list[Source] = []
+        self.fallback: list[Source] = []
+        self.call: Assign | None = None
+        self.modules: set[str] = set()
+        self.routines: set[str] = set()
+        self.constants: set[Var] = set()
+        self.fast_records = False
+        self.saved: tuple[str, ...] = ()
 
 
 class Sizes:
@@ -93,7 +93,7 @@ class Sizes:
         return known
 
 
-@dataclass(slots=True)
+@struct
 class Planned:
     """A function and everything that was decided about it.
 
@@ -219,7 +219,7 @@ def emit_function(
     plan, sizes = main.plan, main.sizes
     printer_class = MathPrinter if plan.scalar_mode else Printer
     printer = printer_class(len(plan.sheet.values), sizes.text, module.callables)
-    made = Made([], _check(program, planned) if checks else None)
+    made = Made(_check(program, planned) if checks else None)
     body = _body(main, printer, made, module)
     made.saved = tuple(
         plan.names[main.known[var].index]

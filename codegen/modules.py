@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from codegen.names import ModuleNames, identifier, quoted
 from codegen.plan.workspace import Workspace
 from codegen.printers import Printer, number_text
 from codegen.program import Composed, Constant, Options, Program, Record
+from codegen.record import struct
 from codegen.routines import routines
 from codegen.source import (
     Assign,
@@ -37,7 +37,7 @@ LITERAL_ELEMENTS = 64
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(slots=True)
+@struct
 class Generated:
     """An emitted module.
 
@@ -48,11 +48,11 @@ class Generated:
 
     name: str
     source: str
-    constants: dict[str, Array] = field(default_factory=dict)
-    source_map: dict[int, str] = field(default_factory=dict)
-    callables: dict[str, str] = field(default_factory=dict)
-    program: Program | None = None
-    options: Options | None = None
+    constants: dict[str, Array]
+    source_map: dict[int, str]
+    callables: dict[str, str]
+    program: Program | None
+    options: Options | None
 
     @property
     def unchecked(self) -> str:

@@ -18,13 +18,13 @@ A statement of `name` hints: names are what the user wrote (`layer1.W`, `lambda`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, Union
 
 import numpy as np
 
 from codegen.expr import Expr
-from codegen.record import record
+from codegen.record import record, struct
 from codegen.types import ArrayType, Shape, Size
 
 
@@ -48,7 +48,6 @@ class Var:
 # -- statements ------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False, slots=True)
 class Map:
     """out[i] = expr(args[0][i], ...): elementwise, with NumPy broadcasting.
 
@@ -57,11 +56,16 @@ class Map:
     each sub-expression ends in out's dtype.
     """
 
-    out: Var
-    expr: Expr
-    args: tuple[Var, ...]
-    note: str = ""
-    tag: str = ""
+    __slots__ = ("args", "expr", "note", "out", "tag")
+
+    def __init__(
+        self, out: Var, expr: Expr, args: tuple[Var, ...], note: str = "", tag: str = ""
+    ) -> None:
+        self.out = out
+        self.expr = expr
+        self.args = args
+        self.note = note
+        self.tag = tag
 
 
 @record
@@ -85,7 +89,7 @@ class Affine:
         return "+".join(parts).replace("+-", "-")
 
 
-@dataclass(eq=False, slots=True)
+@struct
 class Contract:
     """out[out_index] = sum over the indices that out lacks of the product of args[k][arg_index[k]].
 
@@ -109,7 +113,7 @@ ReduceFunction = Literal[
 Scan = Literal["cumsum", "cumprod", "cummax", "cummin", "argsort"]
 
 
-@dataclass(eq=False, slots=True)
+@struct
 class Reduce:
     """out = fn(arg, axis=axes, keepdims=keepdims); a Scan keeps the shape and has one axis."""
 
@@ -167,7 +171,7 @@ class Diagonal:
 How = Union[Reshape, Transpose, Broadcast, Slice, Diagonal]
 
 
-@dataclass(eq=False, slots=True)
+@struct
 class View:
     """out shows arg's elements in another shape, order or selection; nothing is computed."""
 
@@ -178,7 +182,7 @@ class View:
     tag: str = ""
 
 
-@dataclass(eq=False, slots=True)
+@struct
 class Write:
     """out = full(shape, fill), then out[region k] = parts[k] (or +=, where `add`), in order.
 
@@ -200,7 +204,7 @@ class Write:
 Indexer = tuple[Var | None, ...]
 
 
-@dataclass(eq=False, slots=True)
+@struct
 class Gather:
     """out = arg[index]: NumPy's advanced indexing. Index arrays broadcast against each other.
 
@@ -215,7 +219,7 @@ class Gather:
     tag: str = ""
 
 
-@dataclass(eq=False, slots=True)
+@struct
 class Scatter:
     """out = base, then out[index] += value (or = value where mode is "set").
 
@@ -232,7 +236,7 @@ class Scatter:
     tag: str = ""
 
 
-@dataclass(eq=False, slots=True)
+@struct
 class Call:
     """outs = function(*args, **keywords): what NumPy or the user computes as a whole.
 
@@ -370,7 +374,7 @@ class Record:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Program:
     """One module: `name` is the graph's, `doc` stands at the top of the source."""
 
@@ -379,7 +383,7 @@ class Program:
     functions: tuple[Function, ...]
     constants: tuple[Constant, ...] = ()
     records: tuple[Record, ...] = ()
-    callables: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    callables: Mapping[str, Callable[..., Any]] = MappingProxyType({})
     composed: tuple[Composed, ...] = ()
 
 

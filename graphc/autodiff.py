@@ -12,8 +12,8 @@ exchange of roles between the output and an operand.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from codegen.record import record
 from graphc import nodes
 from graphc.adjoints import RULES
 from graphc.errors import GraphTypeError, GraphValueError, located
@@ -22,7 +22,7 @@ from graphc.naming import unknown_name
 from graphc.ops.kinds import Elementwise, InputParams
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Joint:
     """A primal graph together with its backward part, over shared nodes.
 

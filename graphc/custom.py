@@ -111,7 +111,7 @@ class PrimitiveFunction:
         Of one operand it returns the cotangent itself, of several a tuple.
         """
         # A primitive is frozen but for this: its VJP is stated below its forward.
-        object.__setattr__(self.op, "backward", backward)
+        self.op.backward = backward
         return backward
 
     def __call__(self, *operands: Any) -> Any:

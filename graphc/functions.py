@@ -8,7 +8,6 @@ get more cheaply: a view of a saved value is looked at again, a number is writte
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from codegen.names import field_names, identifier
@@ -31,6 +30,7 @@ from codegen.program import (
 from codegen.program import (
     Node as Place,
 )
+from codegen.record import record
 from graphc import ir, nodes
 from graphc.autodiff import Wrt, joint, leaves, resolve_wrt, scalar_output
 from graphc.callables import name_of, user_callables
@@ -54,7 +54,7 @@ _VIEWS = Reshape | Transpose | Broadcast | Slice | Diagonal
 READ_NODES = 50_000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """What is differentiated by what.
 

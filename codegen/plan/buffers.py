@@ -8,8 +8,6 @@ care.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from codegen.plan.steps import (
     LARGE,
     Apply,
@@ -24,11 +22,12 @@ from codegen.plan.steps import (
 )
 from codegen.plan.uses import Uses
 from codegen.program import Broadcast, Reshape
+from codegen.record import struct
 
 FOREVER = 1 << 60
 
 
-@dataclass(slots=True)
+@struct
 class Buffers:
     """root: the value whose storage a value shows (itself, unless it is a view).
 

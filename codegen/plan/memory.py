@@ -9,7 +9,6 @@ its statement runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from codegen.plan.blocks import Blocks
 from codegen.plan.buffers import FOREVER, Buffers
@@ -27,6 +26,7 @@ from codegen.plan.steps import (
 )
 from codegen.plan.tiles import Region
 from codegen.plan.uses import Uses
+from codegen.record import struct
 from codegen.types import Shape, Size, substitute
 
 _BYTES = {"f64": 8, "f32": 4, "i64": 8, "i32": 4, "bool": 1}
@@ -37,7 +37,7 @@ _LARGE_PEAK = 1 << 20
 _LARGE_ARRAY = 1 << 14
 
 
-@dataclass(slots=True)
+@struct
 class Memory:
     """held: the bytes of this function's arrays while each step runs, temporaries included.
 
@@ -47,12 +47,12 @@ class Memory:
     """
 
     held: list[int]
-    peak: int = 0
-    least: int = 0
-    dropped: dict[int, list[Value]] = field(default_factory=dict)
+    peak: int
+    least: int
+    dropped: dict[int, list[Value]]
 
 
-@dataclass(slots=True)
+@struct
 class _Storage:
     """An array that the function makes: when it is made and read last, and the values in it."""
 
@@ -74,7 +74,7 @@ def memory(
     steps = len(sheet.steps)
     storages, passing = _storages(sheet, uses, inline, places, regions, sizes)
     needed = _running(passing, ((s.made, s.dead, s.bytes) for s in storages))
-    plan = Memory(needed, least=max(needed, default=0))
+    plan = Memory(needed, 0, max(needed, default=0), {})
     if plan.least >= _LARGE_PEAK:
         _drop(plan, storages, passing)
     gone = {id(value): at for at, values in plan.dropped.items() for value in values}

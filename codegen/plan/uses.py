@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from codegen.plan.steps import Invoke, Sheet, Step, Value
+from codegen.record import struct
 
 
-@dataclass(slots=True)
+@struct
 class Uses:
     """readers: the steps that read a value, once a use; returned: whether it is a result."""
 

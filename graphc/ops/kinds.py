@@ -17,7 +17,6 @@ one frozen dataclass a kind, in this file, so that passes see typed fields.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal, Union
 
 import numpy as np
@@ -158,16 +157,29 @@ class Search:
     doc: str = ""
 
 
-@dataclass(frozen=True)
 class Primitive:
     """Forward and VJP by hand, for what no formula expresses; node's params are a `PrimitiveCall`.
 
-    Mutable in one field only: `backward` is set by the decorator `vjp`.
+    `backward` alone is set later, by the decorator `vjp`.
     """
 
-    name: str
-    forward: Callable[..., Any]
-    backward: Callable[..., Any] | None = field(default=None, compare=False)
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.forward = forward
+        self.backward = backward
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Primitive):
+            return NotImplemented
+        return (self.name, self.forward) == (other.name, other.forward)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.forward))
 
 
 Op = Union[

@@ -10,9 +10,9 @@ numbers as before: nothing is rounded in another way.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 
 from codegen.program import Slice
+from codegen.record import struct
 from graphc import nodes
 from graphc.ir import Graph, Node
 from graphc.ops.kinds import Elementwise
@@ -26,7 +26,7 @@ _LARGE = 1 << 15
 _ROUNDS = 3
 
 
-@dataclass(slots=True, eq=False)
+@struct
 class _Run:
     """Members whose slices are neighbours along an axis; all of them together, once made."""
 

@@ -14,9 +14,9 @@ Sums are taken in another order, so results are kept to rounding. Both passes ta
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from codegen.program import Affine, Slice
+from codegen.record import struct
 from graphc import nodes
 from graphc.ir import Graph, Node
 from graphc.ops.kinds import Contraction, Einstein
@@ -36,7 +36,7 @@ _STEP = "step"
 # -- products of slices ----------------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False)
+@struct
 class _Products:
     """Products of neighbouring slices: of their first factor, at `operand`, the axis that grows."""
 
@@ -171,7 +171,7 @@ def _runs(members: list[tuple[int, Node]], operand: int, axis: int) -> Iterator[
 # -- sums of products ------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False)
+@struct
 class _Sum:
     """Terms of one form, whose sum is one contraction of their operands joined along `axes`.
 

@@ -7,11 +7,11 @@ Python's own precedences, so that brackets stand only where they must.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from codegen.expr import FUNCTIONS
 from codegen.program import Broadcast, Diagonal, Reshape, Slice, Transpose
+from codegen.record import record
 from graphc import nodes
 from graphc.errors import GraphError, GraphTypeError
 from graphc.ir import Node
@@ -56,7 +56,7 @@ class Spelt(NamedTuple):
     level: int = ATOM
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Speller:
     """How ops and sizes are written.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from codegen.record import record
+from codegen.record import record, struct
 
 
 @record
@@ -136,3 +136,28 @@ def test_methods_of_the_class_itself_win():
     assert repr(Loud(1)) == "LOUD"
     assert Loud(1) == Loud(2)
     assert hash(Loud(1)) == 4
+
+
+@struct
+class Cell:
+    """A struct's fields change, and it is equal to itself alone."""
+
+    x: int
+    y: float = 0.5
+
+
+def test_a_struct_changes_and_is_equal_to_itself_alone():
+    cell = Cell(1)
+    cell.x = 2
+    assert (cell.x, cell.y) == (2, 0.5)
+    assert cell != Cell(2)
+    assert len({cell, Cell(2), cell}) == 2
+    assert not hasattr(cell, "__dict__")
+    with pytest.raises(TypeError, match="lacks 'x'"):
+        Cell(y=1.0)
+
+
+def test_equal_records_have_one_hash_however_often_it_is_asked_for():
+    first, second = Point(1, 2.0), Point(1, 2.0)
+    assert hash(first) == hash(first) == hash(second) == hash(pickle.loads(pickle.dumps(first)))
+    assert Point.__match_args__ == ("x", "y", "label")
