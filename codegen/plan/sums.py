@@ -33,6 +33,8 @@ from codegen.plan.steps import (
     Span,
     Step,
     Value,
+    Window,
+    values_of,
 )
 from codegen.plan.uses import Uses
 from codegen.program import Reshape
@@ -45,6 +47,8 @@ _SHORTEST_ROW = 32
 _LARGEST = 1 << 20
 # A product of a stack of matrices of fewer rows with a vector costs more than their sum.
 _FEWEST_ROWS = 8
+# So many steps back windows are looked for.
+_NEAR = 16
 # Below this einsum's own overhead is what counts.
 _LONG_ENOUGH = 4096
 # Below this NumPy's sum along an axis costs no more than a vector of ones and its product.
@@ -91,7 +95,13 @@ def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step |
         return None
     rank, count = len(matrix.shape), product(matrix.shape)
     kept: Shape
-    if rank < 2 or matrix.dtype != out.dtype or not isinstance(count, int) or count < MANY:
+    if (
+        rank < 2
+        or matrix.dtype != out.dtype
+        or shows_windows(matrix)
+        or not isinstance(count, int)
+        or count < MANY
+    ):
         return None
     width = matrix.shape[-1]
     assert isinstance(width, int)
@@ -133,6 +143,19 @@ def adds_rows(dtype: str, shape: Shape) -> bool:
     return dtype == "f64" or (isinstance(width, int) and width <= LONGEST_SINGLE)
 
 
+def shows_windows(value: Value) -> bool:
+    """Whether the array is computed, element by element, of windows; BLAS would need all of them,
+    and `codegen.plan.offsets` adds them up as they are."""
+    pending, left = [value], _NEAR
+    while pending and left:
+        made, left = pending.pop().step, left - 1
+        if isinstance(made, Look) and isinstance(made.kind, Window):
+            return True
+        if isinstance(made, Look | Apply):
+            pending.extend(values_of(made))
+    return False
+
+
 def _in_two(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:
     """A sum along several axes, the last among them: first along those at the end, as one axis,
     then along the others."""
@@ -149,6 +172,8 @@ def _in_two(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | 
     if not isinstance(count, int) or count < MANY:
         return None
     factors = _factors(summed) if _lone(summed, uses) else None
+    if any(map(shows_windows, factors or (summed,))):
+        return None
     shape = (*summed.shape[:first], product(summed.shape[first:]))
     if not adds_rows(summed.dtype, shape if factors is None else shape[-2:]):
         return None

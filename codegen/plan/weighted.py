@@ -33,7 +33,7 @@ from codegen.plan.steps import (
     Value,
     values_of,
 )
-from codegen.plan.sums import MANY, adds_rows
+from codegen.plan.sums import MANY, adds_rows, shows_windows
 from codegen.plan.uses import Uses
 from codegen.program import Reshape
 from codegen.types import Shape, product
@@ -218,7 +218,8 @@ def _parts(terms: list[Term], fold: Fold) -> list[Part]:
     """What each term adds up to; empty where one cannot be told."""
     parts: list[Part] = []
     for term in terms:
-        part = _part(term, fold) if term.large else None
+        plain = term.large and not any(map(shows_windows, term.large))
+        part = _part(term, fold) if plain else None
         if part is None:
             return []
         parts.append(part)
