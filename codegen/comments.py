@@ -1,15 +1,20 @@
-"""Comments that say no more than the code below them are left out."""
+"""Comments that say no more than the code below them, or of other lines, are left out."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from codegen.layout import split
 from codegen.source import Assign, Blank, Comment, Source
 
 # What a formula does not spell: whose function it is, and where the result is kept.
 _SPELLING = re.compile(r"\b(?:np|math)\.|, out=\w+")
-_METHOD = re.compile(r"\b(\w+)\.(sum|max|min|prod|mean)\(\)")
+_METHOD = re.compile(r"\b(\w+)\.(sum|max|min|prod|mean)\((.*?)\)")
+_NAME = re.compile(r"(?<![\w.])[^\W\d]\w*\b(?![('])")
+_FUNCTION = re.compile(r"\b[^\W\d]\w*(?=[('])")
+_CALL = re.compile(r"^(\w+ = )(add|subtract|multiply|divide|matmul)\((.+)\)$")
+_SYMBOL = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
 
 
 def without_echoes(sources: Sequence[Source]) -> list[Source]:
@@ -66,8 +71,28 @@ def _text(comment: Source) -> str:
 
 
 def _same(comment: Source, statement: Source) -> bool:
+    """Whether the comment reads as the line does, or spells out what earlier lines have done: the
+    line has fewer names, or the same ones and no fewer functions."""
     if not isinstance(comment, Comment) or not isinstance(statement, Assign):
         return False
     line = f"{statement.target} {statement.operator} {statement.value}"
-    line = _METHOD.sub(r"\2(\1)", _SPELLING.sub("", line))
-    return line == comment.text
+    line = _METHOD.sub(_call, _SPELLING.sub("", line))
+    line = _CALL.sub(_infix, line)
+    said, done = set(_NAME.findall(comment.text)), set(_NAME.findall(line))
+    if done < said:
+        return True
+    functions = [set(_FUNCTION.findall(text)) for text in (comment.text, line)]
+    return line == comment.text or (done == said and functions[0] == functions[1] == set())
+
+
+def _infix(found: re.Match[str]) -> str:
+    """`a @ b` of `matmul(a, b)`."""
+    operands = split(found[3], (", ",))
+    if len(operands) != 2:
+        return found[0]
+    return f"{found[1]}{operands[0].removesuffix(',')} {_SYMBOL[found[2]]} {operands[1]}"
+
+
+def _call(found: re.Match[str]) -> str:
+    """`sum(x, axis=0)` of `x.sum(axis=0)`."""
+    return f"{found[2]}({found[1]}{', ' if found[3] else ''}{found[3]})"

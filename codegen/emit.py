@@ -95,6 +95,7 @@ class Emitter:
         self._note = ""
         self._notes: dict[int, tuple[str, ...]] = {}
         self._seen: set[str] = set()
+        self._told: set[str] = set()
         self._users = {
             plan.names[value.index]
             for value in plan.sheet.values
@@ -163,8 +164,9 @@ class Emitter:
             printer.text[index], printer.level[index] = expression(printer, step)
             self._carry_notes(step)
             return
-        if self._note and isinstance(step, Look) and not step.out.keep:
-            # A view may stand in any group.
+        quiet = isinstance(step, Look) and not isinstance(step.kind, Window)
+        if quiet and not step.out.keep:
+            # A view may stand in any group, and heads none.
             self._carry_notes(step)
         else:
             self._comment(step)
@@ -204,8 +206,15 @@ class Emitter:
         if self.sources:
             self.sources.append(Blank())
         for note in new:
-            self.sources.append(Comment(note, step.tag))
+            self.sources += [Comment(line, step.tag) for line in self._unsaid(note)]
         self._note = notes[-1]
+
+    def _unsaid(self, note: str) -> list[str]:
+        """The lines of a note that no group before bears; else whose group goes on."""
+        lines = [line for line in note.splitlines() if line not in self._told]
+        self._told.update(lines)
+        name, equals, _ = note.partition(" = ")
+        return lines or ([f"{name}, continued"] if equals and name.isidentifier() else [])
 
     def _type_comment(self, step: Step, name: str) -> str:
         """The type of a user's array, where its name is bound first."""

@@ -42,12 +42,12 @@ def wrap(text: str, indent: int, after: int = 0) -> list[str]:
     if text.startswith("if ") and text[-1] == ":" and not text.startswith(("if (", "if not (")):
         return [f"{pad}if (", *_inside(text[3:-1], indent + 4), f"{pad}):"]
     start = _value_start(text)
-    several = len(_split(text[:start].removesuffix(" = "), (", ",))) > 1
+    several = len(split(text[:start].removesuffix(" = "), (", ",))) > 1
     if several and len(text[:start]) + indent > WIDTH // 2:
         target = text[:start].removesuffix(" = ")
         first, *rest = wrap(f"_ = {text[start:]}", indent)
         closing = pad + ")" + first[indent + 1 :]
-        return [f"{pad}(", *_items(_split(target, (", ",)), indent + 4), closing, *rest]
+        return [f"{pad}(", *_items(split(target, (", ",)), indent + 4), closing, *rest]
     pairs = [pair for pair in _outside(text)[1] if pair[1] > pair[0] + 1]
     if not pairs:
         return _parenthesise(text, indent)
@@ -62,7 +62,7 @@ def wrap(text: str, indent: int, after: int = 0) -> list[str]:
 def _inside(body: str, indent: int) -> list[str]:
     """The content of a bracket: on one line if it fits, else one item or one operand a line."""
     pad = " " * indent
-    items = _split(body, (", ",))
+    items = split(body, (", ",))
     if len(body) + indent <= WIDTH:
         return [pad + body]
     if len(items) > 1:
@@ -70,7 +70,7 @@ def _inside(body: str, indent: int) -> list[str]:
     operators = _loosest(body)
     if operators is None:
         return wrap(body, indent)
-    return [line for part in _split(body, operators) for line in _operand(part, indent)]
+    return [line for part in split(body, operators) for line in _operand(part, indent)]
 
 
 def _operand(part: str, indent: int) -> list[str]:
@@ -79,7 +79,7 @@ def _operand(part: str, indent: int) -> list[str]:
     operators = _loosest(part)
     if operators is None or max(map(len, lines)) <= WIDTH:
         return lines
-    first, *rest = _split(part, operators)
+    first, *rest = split(part, operators)
     return [*wrap(first, indent), *(line for one in rest for line in wrap(one, indent + 4))]
 
 
@@ -100,7 +100,7 @@ def _parenthesise(text: str, indent: int) -> list[str]:
     operators = _loosest(value)
     if operators is None or (not target and not text.startswith("(")):
         return [pad + text]
-    parts = [line for part in _split(value, operators) for line in _operand(part, indent + 4)]
+    parts = [line for part in split(value, operators) for line in _operand(part, indent + 4)]
     return [f"{pad}{target}(", *parts, f"{pad})"]
 
 
@@ -121,7 +121,7 @@ def _loosest(text: str) -> tuple[str, ...] | None:
     return None
 
 
-def _split(text: str, separators: tuple[str, ...]) -> list[str]:
+def split(text: str, separators: tuple[str, ...]) -> list[str]:
     """Cut outside brackets: after a comma, before an operator."""
     outside = _outside(text)[0]
     cuts = sorted(cut for separator in separators for cut in _positions(outside, separator))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from codegen.expr import Extent, Function, Number
 from codegen.infer import floating, weak
+from codegen.literals import fraction, written
 from codegen.plan.steps import Apply, Operand, Value
 from codegen.types import Size
 
@@ -47,6 +48,13 @@ def number_text(value: bool | int | float, module: str) -> Text:
         return (f"-{name}", UNARY) if value < 0 else (name, ATOM)
     text = repr(value)
     return text, UNARY if text[0] == "-" else ATOM
+
+
+def _literal(value: bool | int | float, module: str) -> Text:
+    """The number in an expression; Python computes a quotient once, when it compiles the line."""
+    if isinstance(value, float) and fraction(value) is not None:
+        return written(value), PRODUCT
+    return number_text(value, module)
 
 
 class Printer:
@@ -87,7 +95,7 @@ class Printer:
     def literal(self, operand: Number | Extent) -> Text:
         """A number or a size."""
         if isinstance(operand, Number):
-            return number_text(operand.value, self.module)
+            return _literal(operand.value, self.module)
         text = self.size(operand.size)
         return text, ATOM if text.isidentifier() or _is_call(text) else SUM
 
@@ -195,7 +203,7 @@ class MathPrinter(Printer):
     def literal(self, operand: Number | Extent) -> Text:
         """A number, as a float: an int would stay one."""
         if isinstance(operand, Number) and not isinstance(operand.value, bool):
-            text, level = number_text(float(operand.value), "math")
+            text, level = _literal(float(operand.value), "math")
             if "math." in text:
                 self.modules.add("math")
             return text, level

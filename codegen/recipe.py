@@ -16,6 +16,7 @@ import numpy as np
 
 from codegen.expr import FUNCTIONS, Expr, Extent, Number, Symbol
 from codegen.infer import floating, promote, result_dtype, weak, weak_dtype
+from codegen.literals import fraction
 from codegen.record import record
 
 
@@ -201,7 +202,9 @@ def _as_float(ref: Ref, single: bool) -> Ref:
         return ref
     if single:
         with np.errstate(over="ignore"):
-            return Number(float(str(np.float32(ref.value))))
+            shortest = float(str(np.float32(ref.value)))
+        found = fraction(shortest, single=True)
+        return Number(shortest if found is None else found[0] / found[1])
     return ref if isinstance(ref.value, float) else Number(float(ref.value))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from codegen.expr import FUNCTIONS, Apply, Expr, Extent, Number
+from codegen.expr import Apply, Expr, Extent, Number
 from codegen.program import (
     Broadcast,
     Call,
@@ -34,7 +34,7 @@ from graphc import nodes
 from graphc.callables import name_of
 from graphc.errors import GraphTypeError, located
 from graphc.ir import Node
-from graphc.lower_body import argument, instantiated, mapped_body
+from graphc.lower_body import argument, instantiated, mapped_body, word
 from graphc.lower_linalg import decomposition, triangle, used_results
 from graphc.matrices import result_types, siblings
 from graphc.ops import kinds
@@ -133,7 +133,7 @@ class Body:
         return found
 
     def _out(self, node: Node, type: ArrayType | None = None) -> Var:
-        return Var(node.name, type or node.type, bool(node.name), _word(node))
+        return Var(node.name, type or node.type, bool(node.name), word(node))
 
     def _add(self, statement: Statement, node: Node) -> None:
         statement.note = self.notes.get(node, "")
@@ -440,18 +440,6 @@ class Body:
         if node.name and not out.name:
             out.name, out.keep_name = node.name, True
         self.vars[node] = out
-
-
-def _word(node: Node) -> str:
-    """What an unnamed value is, where several functions make it: `sigmoid`, `tanh_slope`."""
-    op = node.op
-    if node.name or not isinstance(op, kinds.Elementwise):
-        return ""
-    if not op.doc.startswith("The partial of "):
-        return op.name
-    primal = op.doc.split()[3]
-    function = FUNCTIONS.get(primal)
-    return "" if function is not None and function.infix is not None else f"{primal}_slope"
 
 
 def _is_inline(node: Node) -> bool:

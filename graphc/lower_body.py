@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from codegen.expr import Apply, Expr, Extent, Number, Symbol, replace_symbols, symbols
+from codegen.expr import FUNCTIONS, Apply, Expr, Extent, Number, Symbol, replace_symbols, symbols
 from codegen.infer import result_dtype, weak_dtype
 from codegen.program import (
     Affine,
@@ -20,10 +20,12 @@ from codegen.program import (
 )
 from graphc import formula
 from graphc.derive.lookup import stable_formula
+from graphc.ir import Node
 from graphc.nodes import index
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Einstein, Elementwise
 from graphc.types import Size, array_type, broadcast
+from graphc.wording import PARTIAL, composition
 
 
 @lru_cache(maxsize=4096)
@@ -155,3 +157,23 @@ def _aligned(
         made.append(View(spread, Reshape(shape), var))
         var = spread
     return var
+
+
+def word(node: Node) -> str:
+    """What an unnamed value is, where several functions make it: `sigmoid`, `tanh_slope`."""
+    op = node.op
+    if node.name or not isinstance(op, Elementwise):
+        return ""
+    return composition(node) if op.name in FUNCTIONS else _word(op)
+
+
+@lru_cache(maxsize=4096)
+def _word(op: Elementwise) -> str:
+    expr = emitted(op)
+    if not isinstance(expr, Apply) or not any(isinstance(arg, Apply) for arg in expr.args):
+        return ""
+    found = PARTIAL.fullmatch(op.doc)
+    if found is None:
+        return op.name
+    function = FUNCTIONS.get(found[1])
+    return "" if function is not None and function.infix is not None else f"{found[1]}_slope"

@@ -10,18 +10,24 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from codegen.expr import FUNCTIONS, Apply, Expr
+import numpy as np
+
+from codegen.literals import fraction, written
+from codegen.program import Broadcast
 from graphc import formula
 from graphc.inspect.shown import number
 from graphc.ir import Node
 from graphc.ops.elementwise import TABLE
-from graphc.ops.kinds import Elementwise, Search, SearchParams
-from graphc.textual.spell import Speller, Spelt, plain_size
+from graphc.ops.kinds import ConstantParams, Elementwise, Search, SearchParams
+from graphc.textual.spell import PRODUCT, Speller, Spelt, plain_size
+from graphc.wording import PARTIAL, is_arithmetic, wording
 
 WIDTH = 72
 LONGEST = 160  # two lines: what is longer, code says better
 _SPELLER = Speller(False, lambda op: op.name, plain_size)
 _ELLIPSIS = Spelt("...")
+# What says less of a gradient than the code does.
+_WORDLESS = re.compile(r"\b(contract|gather|scatter|place|slice|pad|reshape|broadcast_to)\(")
 
 
 def notes(
@@ -32,27 +38,31 @@ def notes(
     heads = _heads(order, names)
     spelt: dict[Node, Spelt] = dict(_found(order, names))
     formulas: dict[Node, str] = {}
+
+    def operand(node: Node) -> Spelt:
+        return _operand(node, spelt)
+
     for node in order:
         # What a backward value is computed by is not told, and no forward one is computed of it.
         if not node.inputs or node in spelt or node in backward:
             continue
-        text = _SPELLER.formula(node, [_operand(x, spelt) for x in node.inputs])
-        formulas[node] = text.text
-        spelt[node] = text if len(text.text) <= LONGEST else _ELLIPSIS
+        said = wording(node, operand)
+        if said is None:
+            said = _SPELLER.formula(node, [operand(x) for x in _broadcasting(node)])
+        formulas[node] = said.text
+        spelt[node] = said if len(said.text) <= LONGEST else _ELLIPSIS
     remarks = _remarks(order, heads, backward)
     result: dict[Node, str] = {}
     for node in order:
         head = heads.get(node)
         if head is None:
             continue
-        if head in backward:
-            result[node] = remarks.get(head, "")
-            continue
         name = head.name or names.get(head, "")
-        formula = formulas.get(head, "")
-        short = len(name) + 3 + len(formula) <= LONGEST
-        if name and formula and short and "..." not in formula:
-            result[node] = f"{name} = {formula}"
+        text = f"{name} = {formulas[head]}" if name and head in formulas else ""
+        if len(text) > LONGEST or "..." in text or (head in backward and _WORDLESS.search(text)):
+            text = ""
+        lines = [text, *remarks.get(head, ())]
+        result[node] = "\n".join(line for line in lines if line)
     return result
 
 
@@ -70,10 +80,34 @@ def _found(order: Sequence[Node], outputs: dict[Node, str]) -> dict[Node, Spelt]
     return {node: Spelt(name) for node, name in results.items()}
 
 
+def _broadcasting(node: Node) -> list[Node]:
+    """The operands, without what an elementwise function repeats by itself."""
+    inputs = list(node.inputs)
+    if isinstance(node.op, Elementwise):
+        for k, x in enumerate(inputs):
+            if isinstance(x.params, Broadcast) and not x.name:
+                inputs[k] = x.inputs[0]
+    return inputs
+
+
 def _operand(node: Node, spelt: dict[Node, Spelt]) -> Spelt:
     if node.name:
         return Spelt(node.name)
-    return number(node) or spelt.get(node, _ELLIPSIS)
+    return _number(node) or number(node) or spelt.get(node, _ELLIPSIS)
+
+
+def _number(node: Node) -> Spelt | None:
+    """A constant as the code writes it: `2.0 / 768.0`."""
+    params = node.params
+    if (
+        not isinstance(params, ConstantParams)
+        or params.value.ndim
+        or params.value.dtype.kind != "f"
+    ):
+        return None
+    single = params.value.dtype == np.float32
+    value = float(str(params.value)) if single else params.value.item()
+    return Spelt(written(value, single), PRODUCT) if fraction(value, single) is not None else None
 
 
 def _heads(order: Sequence[Node], outputs: dict[Node, str]) -> dict[Node, Node]:
@@ -92,7 +126,7 @@ def _heads(order: Sequence[Node], outputs: dict[Node, str]) -> dict[Node, Node]:
 
 def _remarks(
     order: Sequence[Node], heads: dict[Node, Node], backward: set[Node]
-) -> dict[Node, str]:
+) -> dict[Node, list[str]]:
     """For each backward group, the local derivatives in it: `d tanh(x)/dx = 1 - tanh(x)**2`."""
     lines: dict[Node, list[str]] = {}
     for node in order:
@@ -101,33 +135,23 @@ def _remarks(
         if head is None or head not in backward or not isinstance(op, Elementwise):
             continue
         remark = "" if TABLE.get(op.name) is op else _partial(op)
-        if not remark:
-            continue
         known = lines.setdefault(head, [])
-        if remark not in known:
+        if remark and remark not in known:
             known.append(remark)
-    return {head: "\n".join(known) for head, known in lines.items()}
+    return lines
 
 
 @lru_cache(maxsize=1024)
 def _partial(op: Elementwise) -> str:
     """`d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)`; "" for what is no partial of an op."""
-    found = re.fullmatch(r"The partial of (\w+) by (\w+)\.", op.doc)
+    found = PARTIAL.fullmatch(op.doc)
     if found is None:
         return ""
     name, by = found.groups()
     primal = TABLE.get(name)
-    if primal is not None and _is_arithmetic(formula.parse(primal.formula, primal.args)):
+    if primal is not None and is_arithmetic(formula.parse(primal.formula, primal.args)):
         return ""  # everybody knows them
     call = f"{name}({', '.join(primal.args if primal else op.args)})"
     output = op.args[-1] if op.args and op.args[-1] not in (primal.args if primal else ()) else ""
     text = f"d {call}/d{by} = {op.formula}" + (f", {output} = {call}" if output else "")
     return text if len(text) <= WIDTH + 8 else f"d {call}/d{by}"
-
-
-def _is_arithmetic(expr: Expr) -> bool:
-    """Whether the expression consists of operators alone."""
-    if not isinstance(expr, Apply):
-        return True
-    operator = FUNCTIONS[expr.function].infix is not None
-    return operator and all(_is_arithmetic(arg) for arg in expr.args)

@@ -151,7 +151,7 @@ def _map(sheet: Sheet, known: Known, statement: Map, recipes: Recipes) -> None:
         shape = broadcast([o.shape for o in operands if isinstance(o, Value)])
         if ends and number == last and shape == out.type.shape:
             value = bound = _new(sheet, out)
-            if last and out.word:
+            if out.word:
                 value.word, value.of = out.word, args[0] if len(args) == 1 else None
         else:
             value = sheet.value(instruction.dtype, shape)

@@ -126,7 +126,7 @@ class Speller:
                 return _infix("@", PRODUCT, operands)
             axes = _summed(node) if node.op is nodes.SUM else None
             if axes is not None:
-                return Spelt(f"sum({operands[0].text}{_axis_text(axes, node.inputs[0])})")
+                return Spelt(f"sum({operands[0].text}{axis_text(axes, node.inputs[0])})")
             product = None if self.exact else _product(params, operands)
             if product is not None:
                 return product
@@ -147,7 +147,7 @@ class Speller:
     def _axes(self, node: Node) -> str:
         params = node.params
         assert isinstance(params, Axes)
-        text = _axis_text(params.axes, node.inputs[0])
+        text = axis_text(params.axes, node.inputs[0])
         return f"{text}, keepdims=True" if params.keepdims else text
 
     def shape(self, shape: Shape) -> str:
@@ -262,7 +262,8 @@ def _indexing(node: Node) -> Indexing:
     return node.params
 
 
-def _axis_text(axes: tuple[int, ...], x: Node) -> str:
+def axis_text(axes: tuple[int, ...], x: Node) -> str:
+    """`, axis=1` after the operand of a fold; nothing where it is over all axes."""
     if axes and axes == tuple(range(x.type.ndim)):
         return ""
     return f", axis={axes[0]}" if len(axes) == 1 else f", axis={axes}"
@@ -278,7 +279,8 @@ def _is_matmul(node: Node) -> bool:
 
 
 def _product(params: Einstein, operands: Sequence[Spelt]) -> Spelt | None:
-    """The sum of products as `a @ b`, with the last axes of either swapped where that makes it one.
+    """The sum of products as `a @ b` or `b @ a`, with the last axes of either swapped where that
+    makes it one.
 
     Only people read this: a transposed operand is no node of its own.
     """
@@ -287,20 +289,27 @@ def _product(params: Einstein, operands: Sequence[Spelt]) -> Spelt | None:
     axes = [[affine.index for affine in part] for part in (*params.operands, params.out)]
     if any(None in names or len(set(names)) < len(names) for names in axes):
         return None
-    out = axes[2]
-    for swaps in ((False, False), (False, True), (True, False), (True, True)):
-        factors = [
-            _swapped(names) if swap else names for names, swap in zip(axes[:2], swaps, strict=True)
-        ]
-        if _multiplied(*factors) == out:
-            texts = [
-                Spelt(_bracketed(x, ATOM) + (".T" if len(names) == 2 else ".swapaxes(-2, -1)"))
-                if swap
-                else x
-                for x, names, swap in zip(operands, axes[:2], swaps, strict=True)
+    factors = [*zip(operands, axes, strict=False)]
+    for order in (factors, factors[::-1]):
+        for swaps in ((False, False), (False, True), (True, False), (True, True)):
+            swapped = [
+                _swapped(names) if swap else names
+                for (_, names), swap in zip(order, swaps, strict=True)
             ]
-            return _infix("@", PRODUCT, texts)
+            if _multiplied(*swapped) == axes[2]:
+                texts = [
+                    Spelt(_bracketed(x, ATOM) + (".T" if len(names) == 2 else ".swapaxes(-2, -1)"))
+                    if swap
+                    else x
+                    for (x, names), swap in zip(order, swaps, strict=True)
+                ]
+                return _infix("@", PRODUCT, texts)
     return None
+
+
+def matrix_product(params: Einstein) -> bool:
+    """Whether people write the sum of products as a product of matrices."""
+    return _product(params, [Spelt("")] * len(params.operands)) is not None
 
 
 def _multiplied(a: list[str | None], b: list[str | None]) -> list[str | None] | None:

@@ -47,6 +47,7 @@ def value(x, y, W1, b1, W2, b2):
     scores = h @ W2  # f64[batch, 10]
     scores += b2
 
+    # loss = mean(cross_entropy(scores, y))
     scores -= scores.max(axis=1, keepdims=True)
     scores_y = scores[np.arange(batch), y]
     loss_terms = np.exp(scores).sum(axis=1)
@@ -84,6 +85,7 @@ def forward(x, y, W1, b1, W2, b2):
     scores = h @ W2  # f64[batch, 10]
     scores += b2
 
+    # loss = mean(cross_entropy(scores, y))
     scores -= scores.max(axis=1, keepdims=True)
     scores_y = scores[np.arange(batch), y]
     exp_scores = np.exp(scores, out=scores)
@@ -110,6 +112,7 @@ def backward(saved, d_loss=1.0):
     d_h = d_scores @ W2.T  # f64[batch, 32]
     d_W2 = h.T @ d_scores  # f64[32, 10]
 
+    # d_b1 = sum(d_h * relu'(h), axis=0)
     # d relu(x)/dx = y > 0, y = relu(x)
     d_h *= h > 0.0
     d_b1 = d_h.sum(axis=0)
@@ -146,6 +149,7 @@ def value_and_grad(x, y, W1, b1, W2, b2):
     scores = h @ W2  # f64[batch, 10]
     scores += b2
 
+    # loss = mean(cross_entropy(scores, y))
     index = np.arange(batch)
     scores -= scores.max(axis=1, keepdims=True)
     scores_y = scores[index, y]
@@ -166,6 +170,7 @@ def value_and_grad(x, y, W1, b1, W2, b2):
     d_h = d_scores @ W2.T  # f64[batch, 32]
     d_W2 = h.T @ d_scores  # f64[32, 10]
 
+    # d_b1 = sum(d_h * relu'(h), axis=0)
     # d relu(x)/dx = y > 0, y = relu(x)
     d_h *= h > 0.0
     d_b1 = d_h.sum(axis=0)

@@ -28,8 +28,8 @@ def value(x):
         for k1 in range(3):
             np.maximum(largest, x[:, :, k0:k0 + 16:2, k1:k1 + 16:2], out=largest)
 
-    # pooled = sum((contract('[b0,b1,i0,i1] = [b0,b1,2*i0+k0,2*i1+k1]', largest) / 4.0)
-    #     ** 2.0) / (64*n)
+    # pooled = mean((contract('[b0,b1,i0,i1] = [b0,b1,2*i0+k0,2*i1+k1]', largest) / 4.0)
+    #     ** 2.0)
     square_sum_largest = np.zeros((n, 4, 4, 4), np.float32)
     for k0 in range(2):
         for k1 in range(2):
@@ -53,8 +53,8 @@ def forward(x):
         for k1 in range(3):
             np.maximum(largest, x[:, :, k0:k0 + 16:2, k1:k1 + 16:2], out=largest)
 
-    # pooled = sum((contract('[b0,b1,i0,i1] = [b0,b1,2*i0+k0,2*i1+k1]', largest) / 4.0)
-    #     ** 2.0) / (64*n)
+    # pooled = mean((contract('[b0,b1,i0,i1] = [b0,b1,2*i0+k0,2*i1+k1]', largest) / 4.0)
+    #     ** 2.0)
     sum_largest_scaled = np.zeros((n, 4, 4, 4), np.float32)
     for k0 in range(2):
         for k1 in range(2):
@@ -105,8 +105,8 @@ def value_and_grad(x):
         for k1 in range(3):
             np.maximum(largest, x[:, :, k0:k0 + 16:2, k1:k1 + 16:2], out=largest)
 
-    # pooled = sum((contract('[b0,b1,i0,i1] = [b0,b1,2*i0+k0,2*i1+k1]', largest) / 4.0)
-    #     ** 2.0) / (64*n)
+    # pooled = mean((contract('[b0,b1,i0,i1] = [b0,b1,2*i0+k0,2*i1+k1]', largest) / 4.0)
+    #     ** 2.0)
     sum_largest_scaled = np.zeros((n, 4, 4, 4), np.float32)
     for k0 in range(2):
         for k1 in range(2):

@@ -30,6 +30,8 @@ def value(x, y, W, decay):
         x, y, W, decay = _check_inputs(x, y, W, decay)
     n = x.shape[0]
     scores = x @ W  # f32[n, 3]
+
+    # data_loss = mean(cross_entropy(scores, y))
     scores -= scores.max(axis=1, keepdims=True)
     scores_y = scores[np.arange(n), y]
     data_loss_terms = np.exp(scores).sum(axis=1)
@@ -58,6 +60,8 @@ def forward(x, y, W, decay):
         x, y, W, decay = _check_inputs(x, y, W, decay)
     n = x.shape[0]
     scores = x @ W  # f32[n, 3]
+
+    # data_loss = mean(cross_entropy(scores, y))
     scores -= scores.max(axis=1, keepdims=True)
     scores_y = scores[np.arange(n), y]
     exp_scores = np.exp(scores, out=scores)
@@ -103,6 +107,8 @@ def value_and_grad(x, y, W, decay):
         x, y, W, decay = _check_inputs(x, y, W, decay)
     n = x.shape[0]
     scores = x @ W  # f32[n, 3]
+
+    # data_loss = mean(cross_entropy(scores, y))
     index = np.arange(n)
     scores -= scores.max(axis=1, keepdims=True)
     scores_y = scores[index, y]
