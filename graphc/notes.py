@@ -24,6 +24,8 @@ from graphc.wording import PARTIAL, is_arithmetic, wording
 
 WIDTH = 72
 LONGEST = 160  # two lines: what is longer, code says better
+# A function of more nodes has plain formulas, and none for gradients: nobody reads it whole.
+READ_WHOLE = 5_000
 _SPELLER = Speller(False, lambda op: op.name, plain_size)
 _ELLIPSIS = Spelt("...")
 # What says less of a gradient than the code does.
@@ -42,13 +44,18 @@ def notes(
     def operand(node: Node) -> Spelt:
         return _operand(node, spelt)
 
+    long = len(order) > READ_WHOLE
     for node in order:
-        # What a backward value is computed by is not told, and no forward one is computed of it.
-        if not node.inputs or node in spelt or node in backward:
+        if not node.inputs or node in spelt or (long and node in backward):
             continue
-        said = wording(node, operand)
-        if said is None:
-            said = _SPELLER.formula(node, [operand(x) for x in _broadcasting(node)])
+        operands = [operand(x) for x in _broadcasting(node)]
+        if long:
+            said = _SPELLER.formula(node, operands)
+        elif _ELLIPSIS in operands:
+            # What is too long to be told makes its users' formulas so, unless a word says it all.
+            said = wording(node, operand) or _ELLIPSIS
+        else:
+            said = wording(node, operand) or _SPELLER.formula(node, operands)
         formulas[node] = said.text
         spelt[node] = said if len(said.text) <= LONGEST else _ELLIPSIS
     remarks = _remarks(order, heads, backward)

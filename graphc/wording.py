@@ -6,7 +6,7 @@ A graph spells these out, stable and one node a step; a comment says them in a w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from codegen.expr import FUNCTIONS, Apply, Expr, Number, Symbol, replace_symbols
 from codegen.program import Broadcast, Reshape, Slice
@@ -40,32 +40,24 @@ def wording(node: Node, spelt: Operand) -> Spelt | None:
 
     What has a name is called by it, so that only nodes without one are part of a word.
     """
-    if isinstance(node.op, Contraction):
-        return _einsum(node, spelt)
-    if isinstance(node.op, Elementwise) and TABLE.get(node.op.name) is not node.op:
-        return _partial(node, spelt)
-    if isinstance(node.op, Elementwise) and node.op.name in DTYPES:
-        # A condition among numbers is 1 where it holds.
-        return spelt(node.inputs[0]) if node.inputs[0].type.dtype == "bool" else None
+    op = node.op
+    if isinstance(op, Elementwise):
+        if TABLE.get(op.name) is not op:
+            return _partial(node, spelt)
+        words = _WORDS.get(op.name)
+        return words(node, spelt) if words is not None else None
     if isinstance(node.params, Reshape):
         return _reshaped(node, spelt)
-    if operands_of(node, "divide") is not None:
-        return _softmax(node, spelt) or _mean(node, spelt)
-    if operands_of(node, "multiply") is not None:
-        return _times_softmax(node, spelt)
-    if isinstance(node.op, Scatter):
-        return _added(node, spelt)
-    if operands_of(node, "subtract") is not None:
-        return _cross_entropy(node, spelt) or _log_softmax(node, spelt)
-    if operands_of(node, "add") is not None:
-        return _logsumexp(node, spelt) or _twice(node, spelt)
-    return None
+    if isinstance(op, Contraction):
+        return _einsum(node, spelt)
+    return _added(node, spelt) if isinstance(op, Scatter) else None
 
 
 def composition(node: Node) -> str:
     """The function that the node is the result of, for a name: "softmax", or ""."""
-    found = _softmax(node, lambda _: Spelt("")) if operands_of(node, "divide") else None
-    return "softmax" if found is not None else ""
+    if node.op is not _DIVIDE:
+        return ""
+    return "softmax" if _softmax(node, lambda _: Spelt("")) is not None else ""
 
 
 # -- shapes ----------------------------------------------------------------------------------------
@@ -142,9 +134,8 @@ def _atom(operand: Spelt) -> str:
 
 def _twice(node: Node, spelt: Operand) -> Spelt | None:
     """What a square's two factors give alike."""
-    a, b = node.inputs
-    x, y = spelt(a), spelt(b)
-    if (x != y and a is not b) or x.text == "...":
+    x, y = map(spelt, node.inputs)
+    if x != y:
         return None
     return Spelt(f"2.0 * {x.text if x.level >= UNARY else f'({x.text})'}", PRODUCT)
 
@@ -355,3 +346,33 @@ def _cross_entropy(node: Node, spelt: Operand) -> Spelt | None:
     x = shifted.inputs[0]
     axis = "" if axes == (x.type.ndim - 1,) else axis_text(axes, x)
     return Spelt(f"cross_entropy({spelt(x).text}, {spelt(labels).text}{axis})")
+
+
+# -- which ops may have a word ---------------------------------------------------------------------
+
+
+def _quotient(node: Node, spelt: Operand) -> Spelt | None:
+    return _softmax(node, spelt) or _mean(node, spelt)
+
+
+def _difference(node: Node, spelt: Operand) -> Spelt | None:
+    return _cross_entropy(node, spelt) or _log_softmax(node, spelt)
+
+
+def _total(node: Node, spelt: Operand) -> Spelt | None:
+    return _logsumexp(node, spelt) or _twice(node, spelt)
+
+
+def _condition(node: Node, spelt: Operand) -> Spelt | None:
+    """A condition among numbers is 1 where it holds."""
+    return spelt(node.inputs[0]) if node.inputs[0].type.dtype == "bool" else None
+
+
+_DIVIDE = TABLE["divide"]
+_WORDS: Mapping[str, Callable[[Node, Operand], Spelt | None]] = {
+    "divide": _quotient,
+    "multiply": _times_softmax,
+    "subtract": _difference,
+    "add": _total,
+    **dict.fromkeys(DTYPES, _condition),
+}

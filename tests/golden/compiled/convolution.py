@@ -39,7 +39,7 @@ def value(x, K):
     ).reshape(n, 3, 6, 6)
     np.maximum(maps, 0.0, out=maps)
 
-    # features = sum(maps * maps) / (108*n)
+    # features = mean(maps * maps)
     features = np.vdot(maps, maps) / (108*n)
     return features
 
@@ -68,7 +68,7 @@ def forward(x, K):
     ).reshape(n, 3, 6, 6)
     np.maximum(maps, 0.0, out=maps)
 
-    # features = sum(maps * maps) / (108*n)
+    # features = mean(maps * maps)
     features = np.vdot(maps, maps) / (108*n)
     return features, (x, maps)
 
@@ -126,7 +126,7 @@ def value_and_grad(x, K):
     ).reshape(n, 3, 6, 6)
     np.maximum(maps, 0.0, out=maps)
 
-    # features = sum(maps * maps) / (108*n)
+    # features = mean(maps * maps)
     features = np.vdot(maps, maps) / (108*n)
 
     maps_scaled = maps / (108*n)

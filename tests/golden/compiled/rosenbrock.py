@@ -19,10 +19,10 @@ def value(x):
     """rosenbrock(x f64[n]) -> f64."""
     if not (type(x) is ndarray and x.dtype is F64 and x.ndim == 1 and x.shape[0] >= 1):
         x = _check_inputs(x)
-
-    # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     x_slice = x[:-1]
     b = x[1:]
+
+    # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     b_minus_square_x_slice = x_slice * x_slice
     np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
     one_minus_x_slice = 1.0 - x_slice
@@ -37,10 +37,10 @@ def forward(x):
     """rosenbrock(x f64[n]) -> f64, and what backward needs."""
     if not (type(x) is ndarray and x.dtype is F64 and x.ndim == 1 and x.shape[0] >= 1):
         x = _check_inputs(x)
-
-    # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     x_slice = x[:-1]
     b = x[1:]
+
+    # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     b_minus_square_x_slice = x_slice * x_slice
     np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
     one_minus_x_slice = 1.0 - x_slice
@@ -73,10 +73,10 @@ def value_and_grad(x):
     if not (type(x) is ndarray and x.dtype is F64 and x.ndim == 1 and x.shape[0] >= 1):
         x = _check_inputs(x)
     n = x.shape[0]
-
-    # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     x_slice = x[:-1]
     b = x[1:]
+
+    # rosenbrock = sum(100.0 * (b - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
     b_minus_square_x_slice = x_slice * x_slice
     np.subtract(b, b_minus_square_x_slice, out=b_minus_square_x_slice)
     one_minus_x_slice = 1.0 - x_slice
