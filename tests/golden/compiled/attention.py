@@ -101,16 +101,22 @@ def backward(saved, d_attention=1.0):
         d_attention = _check_backward(d_attention)
     batch = x.shape[0]
     time = x.shape[1]
+
+    # d_mixed = 2.0 * (d_attention * (1 / (16*batch*time)) * mixed)
     d_mixed = d_attention / np.float32(16*batch*time) * mixed  # f32[batch, time, 16]
     d_mixed *= 2.0
+
     d_weights = d_mixed @ v.swapaxes(-2, -1)  # f32[batch, time, time]
     d_v = weights.swapaxes(-2, -1) @ d_mixed  # f32[batch, time, 16]
-    del d_mixed
+
+    # d_Wv = einsum('ijk,ijl->lk', d_v, x)
+    d_Wv = x.reshape(batch*time, 16).T @ d_v.reshape(batch*time, 16)  # f32[16, 16]
+    del d_mixed, d_v
+
     d_Wq_product = np.subtract(
         d_weights, np.vecdot(d_weights, weights)[:, :, None], out=d_weights
     )
     d_Wq_product *= weights
-    d_Wv = x.reshape(batch*time, 16).T @ d_v.reshape(batch*time, 16)  # f32[16, 16]
     d_Wq_product *= 0.25
     d_Wk = (
         x.reshape(batch*time, 16).T
@@ -161,23 +167,35 @@ def value_and_grad(x, Wq, Wk, Wv):
     # attention = mean(mixed * mixed)
     attention = (mixed * mixed).sum() / (16*batch*time)
 
+    # d_mixed = 2.0 * ((1 / (16*batch*time)) * mixed)
     mixed /= np.float32(16*batch*time)
     d_mixed = np.add(mixed, mixed, out=mixed)  # f32[batch, time, 16]
+
     d_weights = d_mixed @ v.swapaxes(-2, -1)  # f32[batch, time, time]
     d_v = np.matmul(weights.swapaxes(-2, -1), d_mixed, out=v)  # f32[batch, time, 16]
-    del mixed, d_mixed
+
+    # d_Wv = einsum('ijk,ijl->lk', d_v, x)
+    d_Wv = x.reshape(batch*time, 16).T @ d_v.reshape(batch*time, 16)  # f32[16, 16]
+    del mixed, d_mixed, v, d_v
+
+    # d_Wq = einsum('ijk,ijl->lk', weights * (d_weights - sum(d_weights * weights,
+    #     axis=2, keepdims=True)) * 0.25 @ (x @ Wk), x)
     d_Wq_product = np.subtract(
         d_weights, np.vecdot(d_weights, weights)[:, :, None], out=d_weights
     )
     d_Wq_product *= weights
-    d_Wv = x.reshape(batch*time, 16).T @ d_v.reshape(batch*time, 16)  # f32[16, 16]
     d_Wq_product *= 0.25
+
+    # d_Wk = einsum('ikj,ijl->lk', (x @ Wq).swapaxes(-2, -1) @ (weights * (d_weights -
+    #     sum(d_weights * weights, axis=2, keepdims=True)) * 0.25), x)
     d_Wk = (
         x.reshape(batch*time, 16).T
         @ (
             x_Wq.swapaxes(-2, -1) @ d_Wq_product
         ).swapaxes(-2, -1).reshape(batch*time, 16)
     )
+
+    # d_Wq, continued
     d_Wq = x.reshape(batch*time, 16).T @ (d_Wq_product @ x_Wk).reshape(batch*time, 16)
     return attention, _new(Grads, (d_Wq, d_Wk, d_Wv))
 

@@ -79,6 +79,8 @@ def backward(saved, d_features=1.0):
     if type(d_features) is not float:
         d_features = _check_backward(d_features)
     n = x.shape[0]
+
+    # d_maps = 2.0 * (d_features * (1 / (108*n)) * maps)
     d_maps = np.divide(d_features, 108*n) * maps  # f64[n, 3, 6, 6]
     d_maps *= 2.0
 
@@ -129,6 +131,7 @@ def value_and_grad(x, K):
     # features = mean(maps * maps)
     features = np.vdot(maps, maps) / (108*n)
 
+    # d_maps = 2.0 * ((1 / (108*n)) * maps)
     maps_scaled = maps / (108*n)
     d_maps = np.add(maps_scaled, maps_scaled, out=maps_scaled)  # f64[n, 3, 6, 6]
 

@@ -75,6 +75,7 @@ def value_and_grad(w0, x0, w1, x1, w2):
         neuron_sum = w0 * x0 + w1 * x1 + w2
         neuron = 1.0 / (1.0 + math.exp(-neuron_sum))
 
+        # d_w2 = sigmoid'(w0 * x0 + w1 * x1 + w2)
         # d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)
         d_w2 = neuron / (1.0 + math.exp(neuron_sum))
 
@@ -181,6 +182,7 @@ def _value_and_grad_numpy(w0, x0, w1, x1, w2):
     neuron_sum = w0 * x0 + w1 * x1 + w2
     neuron = 1.0 / (1.0 + np.exp(-neuron_sum))
 
+    # d_w2 = sigmoid'(w0 * x0 + w1 * x1 + w2)
     # d sigmoid(x)/dx = y / (1 + exp(x)), y = sigmoid(x)
     d_w2 = neuron / (1.0 + np.exp(neuron_sum))
 

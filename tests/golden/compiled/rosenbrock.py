@@ -85,7 +85,9 @@ def value_and_grad(x):
         + one_minus_x_slice.dot(one_minus_x_slice)
     )
 
+    # d_b = 100.0 * (2.0 * (b - x[:-1] ** 2.0))
     d_b = np.multiply(b_minus_square_x_slice, 200.0, out=b_minus_square_x_slice)
+
     d_x_sum = d_b * x_slice
     d_x_sum += one_minus_x_slice
     d_x_sum *= -2.0
