@@ -12,8 +12,8 @@ from math import prod
 
 from codegen.expr import FUNCTIONS
 from codegen.plan.axes import aligned
-from codegen.plan.steps import Apply, Einsum, Fold, Look, Sheet, Value, Window
-from codegen.plan.windows import Extents, Factor
+from codegen.plan.steps import Apply, Einsum, Look, Offsets, Sheet, Value, Window
+from codegen.plan.windows import Extents, Factor, picked
 
 # As many offsets as `codegen.plan.offsets` makes a loop of; and arrays that are worth one.
 _MOST, _LEAST = 64, 1 << 14
@@ -50,9 +50,21 @@ def slide(
         operands = tuple(aligned(sheet, factor, common) for factor in (view, other))
         function = FUNCTIONS["multiply"]
         terms = Apply(sheet.value(dtype, shape), operands, sheet.note, sheet.tag, function)
-        out = sheet.value(dtype, tuple(extents[name] for name in names))
-        axes = tuple(range(len(names), len(common)))
-        return sheet.add(Fold(out, (sheet.add(terms),), sheet.note, sheet.tag, "sum", axes, False))
+        # One offset after another: the product of all windows is never made (codegen.plan.offsets).
+        places = tuple(extents[name] for name in names)
+        adding = Offsets(
+            sheet.value(dtype, places),
+            (sheet.add(terms),),
+            sheet.note,
+            sheet.tag,
+            loops=tuple((name, extents[name]) for name in summed),
+            parts=(picked(common, tuple(summed), shape),),
+            slabs=(sheet.value(dtype, places),),
+            body=(),
+            fn="sum",
+            target=None,
+        )
+        return sheet.add(adding)
     if _few(offsets, view.names, extents, numbers):
         order = dict.fromkeys((*other.names, *view.names))
         letters = {name: chr(ord("a") + at) for at, name in enumerate(order)}

@@ -16,8 +16,9 @@ from codegen.plan.windows import Extents, Factor, Target, picked, placed
 from codegen.program import Affine, Reshape
 from codegen.types import Shape, product
 
-# Below so many elements in the columns of an image, one product for all images is faster.
-_LEAST = 1 << 14
+# Below so many elements in the columns of an image, one product for all images is faster; and where
+# columns are added up, slice by slice, below more.
+_LEAST, _LEAST_ADDED = 1 << 12, 1 << 14
 
 
 def sweep(
@@ -126,7 +127,7 @@ def push(
     count = 1
     for name in to.names[1:]:
         count *= numbers[name]
-    if not fits or count < _LEAST:
+    if not fits or count < _LEAST_ADDED:
         return None
     groups = sizes(lead, extents)
     height, depth, width = (product(sizes(group, extents)) for group in (left, summed, right))
