@@ -60,6 +60,7 @@ class Function:
         f64), "bool", or a dtype.
     ufunc: whether it takes `out=`.
     raises: whether the math spelling may raise where NumPy gives inf or nan.
+    domain: a condition on {0} under which it never raises, and which is soon asked.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Function:
     result: str = "same"
     ufunc: bool = True
     raises: bool = False
+    domain: str = ""
 
 
 def _table(*functions: Function) -> Mapping[str, Function]:
@@ -95,15 +97,25 @@ FUNCTIONS: Mapping[str, Function] = _table(
     Function("sign", 1, "np.sign", _SIGN),
     Function("square", 1, "np.square", "{0} * {0}"),
     Function("reciprocal", 1, "np.reciprocal", "1.0 / {0}", raises=True),
-    Function("sqrt", 1, "np.sqrt", "math.sqrt({0})", None, "float", raises=True),
+    Function(
+        "sqrt", 1, "np.sqrt", "math.sqrt({0})", None, "float", raises=True, domain="{0} >= 0.0"
+    ),
     Function("cbrt", 1, "np.cbrt", "math.cbrt({0})", None, "float"),
-    Function("exp", 1, "np.exp", "math.exp({0})", None, "float", raises=True),
+    Function("exp", 1, "np.exp", "math.exp({0})", None, "float", raises=True, domain="{0} < 709.0"),
     Function("exp2", 1, "np.exp2", "math.exp2({0})", None, "float", raises=True),
-    Function("expm1", 1, "np.expm1", "math.expm1({0})", None, "float", raises=True),
-    Function("log", 1, "np.log", "math.log({0})", None, "float", raises=True),
-    Function("log2", 1, "np.log2", "math.log2({0})", None, "float", raises=True),
-    Function("log10", 1, "np.log10", "math.log10({0})", None, "float", raises=True),
-    Function("log1p", 1, "np.log1p", "math.log1p({0})", None, "float", raises=True),
+    Function(
+        "expm1", 1, "np.expm1", "math.expm1({0})", None, "float", raises=True, domain="{0} < 709.0"
+    ),
+    Function("log", 1, "np.log", "math.log({0})", None, "float", raises=True, domain="{0} > 0.0"),
+    Function(
+        "log2", 1, "np.log2", "math.log2({0})", None, "float", raises=True, domain="{0} > 0.0"
+    ),
+    Function(
+        "log10", 1, "np.log10", "math.log10({0})", None, "float", raises=True, domain="{0} > 0.0"
+    ),
+    Function(
+        "log1p", 1, "np.log1p", "math.log1p({0})", None, "float", raises=True, domain="{0} > -1.0"
+    ),
     Function("sin", 1, "np.sin", "math.sin({0})", None, "float", raises=True),
     Function("cos", 1, "np.cos", "math.cos({0})", None, "float", raises=True),
     Function("tan", 1, "np.tan", "math.tan({0})", None, "float", raises=True),

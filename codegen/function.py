@@ -14,6 +14,7 @@ from codegen.arguments import (
     structure,
     unpack,
 )
+from codegen.arrays import filled
 from codegen.emit import Emitter, Plan
 from codegen.entry import Check, check
 from codegen.names import ModuleNames, Names, identifier
@@ -23,6 +24,7 @@ from codegen.plan.copies import copy_transposed
 from codegen.plan.costs import numbers_pay
 from codegen.plan.factors import gather
 from codegen.plan.flatten import Known, flatten, leaves
+from codegen.plan.floats import use_math
 from codegen.plan.fusion import inline_values, scalar_only
 from codegen.plan.memory import memory
 from codegen.plan.naming import name_values
@@ -30,9 +32,9 @@ from codegen.plan.offsets import offsets
 from codegen.plan.ones import numbers
 from codegen.plan.schedule import schedule
 from codegen.plan.shared import share
-from codegen.plan.steps import Apply, Invoke, Sheet, Step, scales
+from codegen.plan.steps import Apply, Invoke, Sheet, Step, Value, scales
 from codegen.plan.strength import strengthen
-from codegen.plan.sums import simplify_sums
+from codegen.plan.sums import kept_ones, simplify_sums
 from codegen.plan.tiles import Region, settle, tiles
 from codegen.plan.uses import Uses, uses
 from codegen.plan.weighted import weigh
@@ -56,7 +58,8 @@ class Made:
     """An emitted function, and what it needs of the module.
 
     fallback: its NumPy body, for where Python's floats raise. call: the statement that calls the
-    checking function, whose name the module decides.
+    checking function, whose name the module decides. ones: vectors of ones that it reads, by their
+    names.
     """
 
     def __init__(self, check: Check | None) -> None:
@@ -67,6 +70,7 @@ class Made:
         self.modules: set[str] = set()
         self.routines: set[str] = set()
         self.constants: set[Var] = set()
+        self.ones: dict[str, str] = {}
         self.fast_records = False
         self.saved: tuple[str, ...] = ()
 
@@ -98,7 +102,7 @@ class Planned:
     """A function and everything that was decided about it.
 
     known: the value of each Var. texts: the identifier of every leaf of the arguments; containers:
-    that of every argument, by its name.
+    that of every argument, by its name. ones: vectors of ones that the module has, by their names.
     """
 
     function: Function
@@ -107,6 +111,7 @@ class Planned:
     sizes: Sizes
     texts: dict[Var, str]
     containers: dict[str, str]
+    ones: dict[Value, str]
 
     @property
     def used(self) -> list[Var]:
@@ -141,10 +146,18 @@ def plan_function(
                 read, changed = uses(sheet, results), True
         if not changed:
             break
+    use_math(sheet, read)
     if copy_transposed(sheet, dict(options.sizes)):
         read = uses(sheet, results)
     if offsets(sheet, read, dict(options.sizes)):
         read = uses(sheet, results)
+    scope = Names(module.taken)
+    if arrays is None:
+        texts, containers = parameter_names(function, scope, saved)
+    else:
+        containers = arrays.containers
+        texts = element_names(function, scope, arrays.texts, containers)
+    ones = kept_ones(sheet, read, scope)
     scale = scales(sheet.values, dict(options.sizes))
     schedule(sheet, read, scale)
     parameters = [var for param in function.params for var in leaves(param.value)]
@@ -158,17 +171,12 @@ def plan_function(
     places = buffers(sheet, read, inline, scale, callables, _donated(function, options, known))
     settle(regions, places)
     separate(blocked, places)
-    scope = Names(module.taken)
-    if arrays is None:
-        texts, containers = parameter_names(function, scope, saved)
-    else:
-        containers = arrays.containers
-        texts = element_names(function, scope, arrays.texts, containers)
     sizes = Sizes()
     for name in known_sizes(function, parameters):
         sizes.rename[name] = scope.fresh(name.strip("<> 0123456789") if name[0] == "<" else name)
     idents = {known[var].index: text for var, text in module.constants.items()}
     idents.update({known[var].index: texts[var] for var in parameters})
+    idents.update({value.index: text for value, text in ones.items()})
     names = name_values(sheet, read, inline, places, scope, idents)
     sizes.rename.update(_found_sizes(sheet, read, names))
     loops: dict[Step, Region | Blocks] = {**regions, **blocked}
@@ -179,7 +187,7 @@ def plan_function(
         tiled = [step for region in loops.values() for step in region.steps]
         plan.workspace = workspace
         plan.into = placed(sheet, read, inline, scale, places, tiled, workspace)
-    return Planned(function, plan, known, sizes, texts, containers)
+    return Planned(function, plan, known, sizes, texts, containers, ones)
 
 
 def _found_sizes(sheet: Sheet, read: Uses, names: list[str]) -> dict[str, str]:
@@ -349,6 +357,7 @@ def _body(planned: Planned, printer: Printer, made: Made, module: ModuleNames) -
     made.modules |= printer.modules
     made.routines |= printer.routines
     made.fast_records |= result.fast_used
+    made.ones |= {text: filled(printer, value, 1.0) for value, text in planned.ones.items()}
     return body
 
 

@@ -138,6 +138,10 @@ class _Module:
         if helper_sources:
             conditions = [one.check.condition for one in made if one.check is not None]
             preamble += _compared(" ".join([*conditions, str(render(checkers))]))
+        ones = {text: value for one in made for text, value in one.ones.items()}
+        if ones:
+            preamble += [Blank(), Comment("Sums along axes are products with these.")]
+            preamble += [Assign(text, value) for text, value in ones.items()]
         if workspace is not None and workspace.buffers:
             preamble += _kept(workspace)
         if "threads" in modules:

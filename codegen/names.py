@@ -139,6 +139,9 @@ class Names:
         self._taken = set(taken)
         self._next: dict[str, int] = {}
 
+    def __contains__(self, text: str) -> bool:
+        return text in self._taken
+
     def take(self, text: str) -> None:
         """Mark an identifier as used."""
         self._taken.add(text)

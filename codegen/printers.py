@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from codegen.expr import Extent, Function, Number
+from codegen.expr import FUNCTIONS, Extent, Function, Number
 from codegen.infer import floating, weak
 from codegen.literals import fraction, written
 from codegen.plan.steps import Apply, Operand, Value
@@ -303,6 +303,17 @@ def _error_function(printer: Printer, step: Apply) -> Text | None:
     return f"{_CONVERSIONS[step.out.dtype]}({text})", ATOM
 
 
+def _number(printer: Printer, step: Apply) -> Text | None:
+    """By `math`, where the plan says so and it does not raise."""
+    text, function = printer.operand(step.operands[0]), step.function
+    if not step.out.py or printer.strict or not text.isidentifier():
+        return None
+    assert function.math is not None
+    printer.modules.add("math")
+    inside, condition = function.math.format(text), function.domain.format(text)
+    return f"{inside} if {condition} else {printer.call(function, step)}", TERNARY
+
+
 def _finite(printer: Printer, step: Apply) -> Text | None:
     """NumPy's question about one number costs as much as one about an array."""
     (operand,) = step.operands
@@ -337,6 +348,7 @@ _SPECIAL: dict[str, Callable[[Printer, Apply], Text | None]] = {
     "logical_not": _not,
     "square": _square,
     "reciprocal": _reciprocal,
+    **dict.fromkeys([name for name, entry in FUNCTIONS.items() if entry.domain], _number),
     "erf": _error_function,
     "erfc": _error_function,
     **dict.fromkeys(("isfinite", "isinf", "isnan"), _finite),

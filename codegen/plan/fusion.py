@@ -236,7 +236,10 @@ def _lends_its_place(step: Look, uses: Uses, scale: list[int]) -> bool:
 def _needs_name(reader: Step, value: Value, scalar_mode: bool) -> bool:
     """Whether the reader's code mentions this operand several times, or before or after it."""
     if isinstance(reader, Apply):
-        return scalar_mode and reader.function.name in _MATH_NEEDS_NAMES
+        if scalar_mode:
+            return reader.function.name in _MATH_NEEDS_NAMES
+        # NumPy's function of a number is called only outside of the domain of that of `math`.
+        return reader.out.py and bool(reader.function.domain)
     if isinstance(reader, Offsets | Sweep | Rows | Push):
         return True
     if isinstance(reader, Look):

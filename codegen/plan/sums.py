@@ -16,6 +16,7 @@ x.sum(axis=(0, 2, 3))        -> x.reshape(n, c, h * w).sum(axis=2).sum(axis=0)  
 from __future__ import annotations
 
 from codegen.expr import FUNCTIONS, Number
+from codegen.names import Names
 from codegen.plan.factors import pull_out
 from codegen.plan.shapes import full
 from codegen.plan.steps import (
@@ -51,8 +52,12 @@ _FEWEST_ROWS = 8
 _NEAR = 16
 # Below this einsum's own overhead is what counts.
 _LONG_ENOUGH = 4096
-# Below this NumPy's sum along an axis costs no more than a vector of ones and its product.
+# Below this a pass costs no more than the call for it.
 MANY = 8192
+# Below this NumPy's sum along an axis costs no more than a product with ones.
+_ONES = 64
+# Longer vectors of ones are made in every call, and not kept.
+_KEPT = 4096
 
 Ones = dict[tuple[str, int], Value]
 
@@ -100,7 +105,7 @@ def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step |
         or matrix.dtype != out.dtype
         or shows_windows(matrix)
         or not isinstance(count, int)
-        or count < MANY
+        or count < _ONES
     ):
         return None
     width = matrix.shape[-1]
@@ -197,6 +202,37 @@ def _in_two(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | 
     if rest:
         made = put([made.out], rest, last=True)
     return _put_back(step, made.out) if step.keepdims else made
+
+
+def kept_ones(sheet: Sheet, uses: Uses, scope: Names) -> dict[Value, str]:
+    """Takes vectors of ones off the sheet which products alone read: the module keeps them, under
+    these names. One whose name is an argument's is made in the function."""
+    found: dict[Value, str] = {}
+    steps: list[Step] = []
+    for step in sheet.steps:
+        text = _name_of_ones(step, uses)
+        if text and text not in scope:
+            step.out.step = None
+            found[step.out] = text
+        else:
+            steps.append(step)
+    sheet.steps[:] = steps
+    for text in found.values():
+        scope.take(text)
+    return found
+
+
+def _name_of_ones(step: Step, uses: Uses) -> str:
+    """What the module calls a vector of ones; empty where it is not the module's."""
+    out = step.out
+    if not isinstance(step, Assemble) or step.operands or step.fill != 1.0 or len(out.shape) != 1:
+        return ""
+    (size,) = out.shape
+    if out.keep or uses.returned[out.index] or not isinstance(size, int) or size > _KEPT:
+        return ""
+    if not all(isinstance(reader, Product) for reader in uses.readers[out.index]):
+        return ""
+    return f"_ones_{size}" if out.dtype == "f64" else f"_ones_{size}_{out.dtype}"
 
 
 def _looked(

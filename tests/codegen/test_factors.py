@@ -25,17 +25,19 @@ def lines_of(tree, axes, out, keepdims=False, **types):
 @pytest.mark.parametrize(
     ("type", "axes", "out", "line"),
     [
-        ("f64[512, 32]", (0,), "f64[32]", "total = ones @ x"),
-        ("f64[512, 32]", (1,), "f64[512]", "total = x @ ones"),
-        ("f32[512, 32]", (0,), "f32[32]", "total = ones @ x"),
-        ("f32[512, 32]", (1,), "f32[512]", "total = x @ ones"),
-        ("f64[16, 32, 32]", (0, 1), "f64[32]", "total = ones @ x.reshape(512, 32)"),
-        ("f64[16, 32, 32]", (2,), "f64[16, 32]", "total = x @ ones"),
-        ("f64[16, 32, 32]", (0, 2), "f64[32]", "total = (x @ ones).sum(axis=0)"),
-        ("f64[16, 8, 8, 8]", (0, 2, 3), "f64[8]", "(x.reshape(16, 8, 64) @ ones).sum(axis=0)"),
-        ("f64[16, 8, 8, 8]", (1, 2, 3), "f64[16]", "total = x.reshape(16, 512) @ ones"),
-        # Small, of unknown size, or with long rows that are added pairwise.
-        ("f64[12, 32]", (0,), "f64[32]", "total = x.sum(axis=0)"),
+        ("f64[512, 32]", (0,), "f64[32]", "total = _ones_512 @ x"),
+        ("f64[512, 32]", (1,), "f64[512]", "total = x @ _ones_32"),
+        ("f32[512, 32]", (0,), "f32[32]", "total = _ones_512_f32 @ x"),
+        ("f32[512, 32]", (1,), "f32[512]", "total = x @ _ones_32_f32"),
+        ("f64[16, 32, 32]", (0, 1), "f64[32]", "total = _ones_512 @ x.reshape(512, 32)"),
+        ("f64[16, 32, 32]", (2,), "f64[16, 32]", "total = x @ _ones_32"),
+        ("f64[16, 32, 32]", (0, 2), "f64[32]", "total = _ones_16 @ (x @ _ones_32)"),
+        ("f64[16, 8, 8, 8]", (0, 2, 3), "f64[8]", "_ones_16 @ (x.reshape(16, 8, 64) @ _ones_64)"),
+        ("f64[16, 8, 8, 8]", (1, 2, 3), "f64[16]", "total = x.reshape(16, 512) @ _ones_512"),
+        # What is long is not kept by the module.
+        ("f64[5000, 3]", (0,), "f64[3]", "total = ones @ x"),
+        # Tiny, of unknown size, or with long rows that are added pairwise.
+        ("f64[2, 20]", (0,), "f64[20]", "total = x.sum(axis=0)"),
         ("f64[n, m]", (0,), "f64[m]", "total = x.sum(axis=0)"),
         ("f32[2, 5000]", (1,), "f32[2]", "total = x.sum(axis=1)"),
         ("f64[512, 2, 32]", (2,), "f64[512, 2]", "total = x.sum(axis=2)"),
@@ -43,7 +45,7 @@ def lines_of(tree, axes, out, keepdims=False, **types):
         ("f32[2, 64, 70, 70]", (0, 2, 3), "f32[64]", "total = x.sum(axis=(0, 2, 3))"),
     ],
 )
-def test_sums_of_large_matrices_are_products_with_ones(type, axes, out, line):
+def test_sums_of_matrices_are_products_with_ones(type, axes, out, line):
     v = inputs(x=type)
     b = Body()
     total = b.reduce(out, "sum", v["x"], axes, name="total")
@@ -60,6 +62,15 @@ def test_one_vector_of_ones_serves_all_sums_of_a_length():
     source = check(program("p", function("f", v, b, tuple_of(*sums, kept)))).unchecked
     assert source.count("np.ones(") == 2
     assert "[None]" in source
+
+
+def test_ones_whose_name_is_taken_are_made_in_the_function():
+    v = inputs(x="f64[30, 20]", _ones_30="f64")
+    b = Body()
+    shifted = b.apply("f64[30, 20]", "multiply", v["x"], v["_ones_30"])
+    total = b.reduce("f64[20]", "sum", shifted, (0,), name="total")
+    source = check(program("p", function("f", v, b, total))).unchecked
+    assert "    ones = np.ones(30)" in source
 
 
 MATRIX = "f64[n, m]"

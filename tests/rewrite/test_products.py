@@ -38,12 +38,12 @@ CHAINS = {
     "sum": (
         lambda A, B: (A @ B).sum(),
         ["f64[30, 20]", "f64[20, 25]"],
-        "A.sum(axis=0).dot(B.sum(axis=1))",
+        "(_ones_30 @ A).dot(B @ _ones_25)",
     ),
     "sum over rows": (
         lambda A, B: (A @ B).sum(axis=0),
         ["f64[30, 20]", "f64[20, 25]"],
-        "B.T @ A.sum(axis=0)",
+        "B.T @ (_ones_30 @ A)",
     ),
     "trace": (
         lambda A, B: np.trace(A @ B),
