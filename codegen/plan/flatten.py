@@ -224,6 +224,8 @@ def _at_once(arg: Value, kind: Index) -> tuple[Value, Index]:
     inner = arg.step
     if not isinstance(inner, Look) or not isinstance(inner.kind, Index) or arg.keep:
         return arg, kind
+    if not all(isinstance(entry, Span) for entry in inner.kind.entries):
+        return arg, kind  # its axes are not those of its source
     rest = iter(inner.kind.entries)
     entries: list[At | Span | None] = []
     for entry in kind.entries:

@@ -338,3 +338,22 @@ def test_adding_at_repeated_positions(key):
     np.add.at(expected, key, 1.0)
     np.testing.assert_array_equal(graph(X), expected)
     np.testing.assert_array_equal(graphc.at(X)[key].add(1.0), expected)
+
+
+@pytest.mark.parametrize("view", ["[:, None]", "[1]", "[:, 0]", "[None, :, :]", "[..., None]"])
+@pytest.mark.parametrize("before", ["x[:, :, 1]", "x[:, None, 2]", "(x @ w)", "x[0:2, 1]"])
+def test_a_view_of_a_view_that_has_other_axes(before, view):
+    code = compile(before + view, "<view>", "eval")
+    x, w = np.arange(24.0).reshape(2, 3, 4), np.arange(4.0)
+    graph = graphc.trace(lambda x, w: eval(code, {"x": x, "w": w}), "f64[2, 3, 4]", "f64[4]")
+    expected = eval(code, {"x": x, "w": w})
+    np.testing.assert_array_equal(graphc.compile(graph)(x, w), expected)
+
+
+def test_a_view_of_products_of_matrices_with_vectors():
+    """Each vector has an axis for the product, which the view knows nothing of."""
+    product = graphc.contraction("product", "y[i,j] = a[i,j,k] * b[i,k]")
+    graph = graphc.trace(lambda a, b: product(a, b)[:, None], "f64[2, 3, 4]", "f64[2, 4]")
+    a, b = np.arange(24.0).reshape(2, 3, 4), np.arange(8.0).reshape(2, 4)
+    expected = np.einsum("ijk,ik->ij", a, b)[:, None]
+    np.testing.assert_array_equal(graphc.compile(graph)(a, b), expected)
