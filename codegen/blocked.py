@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from codegen.arrays import empty_text, expression, filled
 from codegen.plan.blocks import Blocks, scratch
 from codegen.plan.steps import Look, Step, Value, values_of
-from codegen.printers import ATOM
+from codegen.printers import ATOM, SUM
 from codegen.source import Assign, Blank, Block, Comment, Do, Source
 from codegen.tiled import total
 
@@ -56,12 +56,14 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
     inside: list[Source] = [Assign(block, f"slice({start}, {start} + {region.rows})", tag=tag)]
     for value in region.sliced:
         index = value.index
-        cut = f"{printer.operand(value, ATOM)}[{_cut(region.axes[value], block)}]"
+        cut, bound = f"{printer.operand(value, ATOM)}[{_cut(region.axes[value], block)}]", ATOM
+        if value in region.counters:
+            cut, bound = f"{cut} - {start}", SUM
         if reads.count(value) > 1:
             name = fresh(f"{_base(value, names)}_block")
             inside.append(Assign(name, cut, tag=tag))
-            cut = name
-        text[index], level[index] = cut, ATOM
+            cut, bound = name, ATOM
+        text[index], level[index] = cut, bound
     for step in region.steps:
         index = step.out.index
         if not plan.inline[index] and step not in statements:

@@ -17,7 +17,7 @@ part by part. The region that saves most is taken, where that is more than addin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from codegen.infer import weak
 from codegen.plan.buffers import Buffers
@@ -47,10 +47,11 @@ class Blocks:
 
     axes: which axis of a value is cut, of what the steps make and of what they read; size: its
     extent; rows: how much of it is a block. sliced: values from outside that are cut; leaving:
-    values that are read outside, whole; sums: the steps that sum over the axis.
+    values that are read outside, whole; sums: the steps that sum over the axis. whole: values from
+    outside that every block reads; counters: those of `sliced` that count the rows of a block.
     """
 
-    __slots__ = ("axes", "leaving", "rows", "size", "sliced", "steps", "sums", "whole")
+    __slots__ = ("axes", "counters", "leaving", "rows", "size", "sliced", "steps", "sums", "whole")
 
     def __init__(self, size: Size) -> None:
         self.size = size
@@ -58,6 +59,7 @@ class Blocks:
         self.steps: list[Step] = []
         self.axes: dict[Value, int] = {}
         self.whole: set[Value] = set()
+        self.counters: set[Value] = set()
         self.sliced: list[Value] = []
         self.leaving: list[Value] = []
         self.sums: list[Step] = []
@@ -97,10 +99,15 @@ class Blocks:
                 return False
             else:
                 found[value] = places[0]
+        counter = named.counter
+        if any(v in self.axes and (v is counter) != (v in self.counters) for v in operands):
+            return False
         where = [at for at, name in enumerate(named.out) if name == label]
         if not where and not (adds_up(step) and step.out.dtype in ("f64", "f32")):
             return False
         self.axes.update(found)
+        if counter is not None:
+            self.counters.add(counter)
         self.whole.update(value for value in operands if value not in self.axes)
         self.steps.append(step)
         if where:
@@ -117,12 +124,16 @@ def blocks(sheet: Sheet, uses: Uses, inline: list[bool], options: Options) -> di
     seeds = [step for step in sheet.steps if _is_large(step, sizes, options)][:_TRIED]
     found: dict[Step, Blocks] = {}
     done: set[Step] = set()
+
+    def small(value: Value) -> bool:
+        return _bytes(value, sizes) < options.cache_bytes // _WORTH
+
     for seed in seeds:
         if seed in done:
             continue
         best, order, most = None, sheet.steps, 0
         for axis in range(len(seed.out.shape)):
-            grown = _grown(_units(sheet, found), uses, seed, axis)
+            grown = _grown(_units(sheet, found), uses, seed, axis, small)
             if grown is not None and _saved(grown[0], sizes, options) > most:
                 best, order = grown
                 most = _saved(best, sizes, options)
@@ -182,7 +193,7 @@ def _units(sheet: Sheet, found: Mapping[Step, Blocks]) -> list[list[Step]]:
 
 
 def _grown(
-    units: list[list[Step]], uses: Uses, seed: Step, axis: int
+    units: list[list[Step]], uses: Uses, seed: Step, axis: int, small: Callable[[Value], bool]
 ) -> tuple[Blocks, list[Step]] | None:
     """The region around a product, cut along an axis of its result; all steps in its order."""
     block = Blocks(seed.out.shape[axis])
@@ -203,9 +214,29 @@ def _grown(
             later.add(unit[0].out)
         else:
             inside.add(unit[0].out)
+    _reach_back(block, {unit[0] for unit in units if len(unit) == 1}, uses, small)
+    members = set(block.steps)
+    before = [step for step in before if step not in members]
+    block.steps = [unit[0] for unit in units if unit[0] in members]
     after[:0] = _looks_at_the_end(block, uses)
     _leave(block, uses)
     return block, [*before, *block.steps, *after]
+
+
+def _reach_back(block: Blocks, free: set[Step], uses: Uses, small: Callable[[Value], bool]) -> None:
+    """Takes steps before the region in that make large arrays for it alone."""
+    members = set(block.steps)
+    count = 0
+    while count < len(members):
+        count = len(members)
+        for value, axis in list(block.axes.items()):
+            step = value.step
+            if step is None or step in members or step not in free or uses.returned[value.index]:
+                continue
+            if not members.issuperset(uses.readers[value.index]):
+                continue
+            if (isinstance(step, Look) or not small(value)) and block.admit(step, axis):
+                members.add(step)
 
 
 def _looks_at_the_end(block: Blocks, uses: Uses) -> list[Step]:

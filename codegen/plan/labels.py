@@ -20,6 +20,7 @@ from codegen.plan.steps import (
     Invoke,
     Look,
     Product,
+    Put,
     Same,
     Span,
     Step,
@@ -35,10 +36,15 @@ _DOTS = frozenset({"np.dot", "np.vdot"})
 
 
 class Labels(NamedTuple):
-    """operands: the labels of every operand that is a Value, in order; out: the result's."""
+    """operands: the labels of every operand that is a Value, in order; out: the result's.
+
+    counter: an operand that counts the rows of another, for an element to be chosen of each. Of
+    some of the rows it has to count from 0, too.
+    """
 
     operands: tuple[tuple[Label, ...], ...]
     out: tuple[Label, ...]
+    counter: Value | None = None
 
 
 def labels(step: Step) -> Labels | None:
@@ -60,6 +66,8 @@ def labels(step: Step) -> Labels | None:
         return _fold(step, shapes[0])
     if isinstance(step, Take) and sum(step.pattern) == 1:
         return _take(step, operands)
+    if isinstance(step, Take | Put):
+        return _choice(step)
     if isinstance(step, Invoke) and step.function in _DOTS:
         every = tuple(range(len(shapes[0])))
         return Labels((every, every), ())
@@ -117,6 +125,30 @@ def _take(step: Take, operands: list[Value]) -> Labels | None:
     out = (*own[:at], *chosen, *own[at + 1 :])
     own[at] = None
     return Labels((tuple(own), chosen), out)
+
+
+def _choice(step: Take | Put) -> Labels | None:
+    """An element of each row: z[arange(n), y], also where something is added to it."""
+    if isinstance(step, Take):
+        source, *indices = step.operands
+    elif step.based:
+        _, *indices, source = step.operands
+    else:
+        return None
+    rows = indices[0]
+    if len(step.pattern) != 2 or len(indices) != 2:
+        return None
+    if not isinstance(rows, Value) or not isinstance(source, Value):
+        return None
+    made = rows.step
+    counts = isinstance(made, Invoke) and made.function == "np.arange" and len(made.operands) == 1
+    shapes = {value.shape for value in values_of(step) if value is not source}
+    if not counts or not shapes <= {(), rows.shape} or source.shape[:1] != rows.shape:
+        return None
+    operands: list[tuple[Label, ...]] = []
+    for value in values_of(step):
+        operands.append((0, None) if value is source else (0,) if value.shape else ())
+    return Labels(tuple(operands), (0, None) if isinstance(step, Put) else (0,), rows)
 
 
 def _look(step: Look, shape: Shape) -> Labels | None:

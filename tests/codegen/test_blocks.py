@@ -31,6 +31,11 @@ def memory(x, keys, values, c):
     return np.square((p / p.sum(axis=1, keepdims=True)) @ values - c).mean()
 
 
+def labels(x, y, w, b):
+    """An element of each row is chosen, and changed in the gradient."""
+    return graphc.cross_entropy(x @ w + b, y).mean()
+
+
 def stacks(q, k, v):
     """Attention in a stack, which is cut between its matrices."""
     scores = q @ k.swapaxes(-1, -2)
@@ -61,6 +66,7 @@ CASES = {
     "mixture, blocks of one size": (mixture, ((768, 3), (4, 3, 3), (4, 3))),
     "kernel": (kernel, ((520, 3), (520,))),
     "memory": (memory, ((1030, 4), (30, 4), (30, 3), (1030, 3))),
+    "labels": (labels, ((900, 4), 900, (4, 50), (50,))),
     "stacks": (stacks, ((6, 40, 5), (6, 40, 5), (6, 40, 3))),
     "rows": (rows, ((9, 4), 1200, (4, 10))),
     "views": (views, ((900, 4), (4, 40), (2, 8))),

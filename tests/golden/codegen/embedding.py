@@ -24,9 +24,10 @@ def f(table, word, d_y):
 
 
 def _sum_short_rows(rows, values, count):
-    """An array of `count` rows: each the sum of the values whose row it is, or zeros."""
+    """As many rows as `count`: each the sum of the values whose row it is."""
     width = values.shape[1]
-    if width <= 8 and 0 < count <= len(rows) and rows.min() >= 0 and rows.max() < count:
+    many = width <= 8 and 0 < count <= len(rows)
+    if many and 0 <= rows.min() and rows.max() < count:
         total = np.empty((count, width), values.dtype)
         for column in range(width):
             total[:, column] = np.bincount(rows, values[:, column], count)
