@@ -120,7 +120,6 @@ class TrainStep:
         self._state = dict(self.graph.arguments)["state"]
         self._value = loss.result
         given = Container("tuple", (), (self.parameters.container, self._state))
-        self._paths = tuple(_paths(given)) if donate else ()
         # Loss and gradient are in their stable forms already, and nothing is differentiated again.
         donated = tuple(leaves(given)) if donate else ()
         self.compiled: Compiled = compile(
@@ -182,6 +181,8 @@ class TrainStep:
 
     def batch(self, batch: Any) -> tuple[Any, ...]:
         """A batch as a tuple of the loss's other arguments, in order."""
+        if isinstance(batch, tuple) and len(batch) == len(self._batch_arguments):
+            return batch
         names = [name for name, _ in self._batch_arguments]
         shown = ", ".join(names) or "nothing"
         if isinstance(batch, Mapping):
@@ -204,33 +205,21 @@ class TrainStep:
 
     def _check_distinct(self, params: Any, state: Any) -> None:
         """An array given twice would be overwritten while its other use is still to be read."""
-        given = (params, state)
         arrays = []
-        try:
-            for path in self._paths:
-                part: Any = given
-                for key in path:
-                    part = part[key]
-                if isinstance(part, np.ndarray):
-                    arrays.append(id(part))
-        except (TypeError, LookupError):
-            return  # another structure: the compiled function says which
+        parts = [params, state]
+        for part in parts:  # which grow as they are taken apart
+            if isinstance(part, np.ndarray):
+                arrays.append(id(part))
+            elif isinstance(part, dict):
+                parts += part.values()
+            elif isinstance(part, (list, tuple)):
+                parts += part
+            elif isinstance(part, Mapping):
+                parts += part.values()
         if len(set(arrays)) != len(arrays):
             raise GraphValueError(
                 located("donate=True: an array stands twice in params and state; copy one of them")
             )
-
-
-def _paths(container: Container) -> Iterator[tuple[str | int, ...]]:
-    """How each leaf is reached, by subscripts."""
-    if container.kind == "leaf":
-        yield ()
-    named: Sequence[str | int] = range(len(container.items))
-    if container.kind == "dict":
-        named = container.keys
-    for key, item in zip(named, container.items, strict=True):
-        for rest in _paths(item):
-            yield key, *rest
 
 
 # -- the graph -------------------------------------------------------------------------------------
