@@ -20,6 +20,7 @@ from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Container, Graph, Node
 from graphc.naming import unknown_name
 from graphc.ops.kinds import Elementwise, InputParams
+from graphc.subjects import graph_of
 
 
 @record
@@ -203,6 +204,7 @@ def scalar_output(graph: Graph, of: str | None, what: str) -> tuple[str, Node]:
 def model(graph: Graph, wrt: Wrt, stable: bool) -> Graph:
     """What is differentiated: the graph with naive compositions in their stable forms, unless
     `stable` is False. Of log(sigmoid(x)) as it is written the derivative at -800 is NaN."""
+    graph = graph_of(graph, "a transformation")
     if not stable:
         return graph
     from graphc.rewrite.stabilise import stabilise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from graphc import nodes
 from graphc.errors import GraphNameError, GraphTypeError, GraphValueError, located
 from graphc.freeze import freeze
@@ -140,5 +142,13 @@ def read_type(type: Any) -> ArrayType:
         return type_of_array(type)
     except (TypeError, ValueError):
         raise GraphTypeError(
-            located(f"{type!r} is no type; write one such as 'f64[batch, 64]', or give an array")
+            located(
+                f"{_shown(type)} is no type; write one such as 'f64[batch, 64]', or give an array"
+            )
         ) from None
+
+
+def _shown(given: Any) -> str:
+    """`np.float64` for NumPy's own, which people take for types."""
+    name = getattr(given, "__name__", "")
+    return f"np.{name}" if name and getattr(np, name, None) is given else repr(given)

@@ -53,6 +53,10 @@ def run(target: str, settings: Sequence[str], of: str | None, local: bool = Fals
 def draw(target: str, output: str, settings: Sequence[str], of: str | None) -> int:
     """Writes a picture: of values and gradients where every input has a value, else of types."""
     graph, example = _load(target)
+    if not output.endswith(".svg"):
+        raise GraphValueError(
+            f"{output}: a picture is written as SVG; name a file such as {graph.name}.svg"
+        )
     with _place(target):
         values = {**example, **_settings(graph, settings)}
         if all(node.name in values for node in graph.inputs):
@@ -126,7 +130,8 @@ def derivation(name: str | None) -> int:
     """Prints what is known of a function's derivative; or of all, where they come from."""
     from graphc.inspect.provenance import of_function, provenance
 
-    print(provenance() if name is None else of_function(name))
+    with _place("derivation"):
+        print(provenance() if name is None else of_function(name))
     return 0
 
 
@@ -135,14 +140,16 @@ def derivation(name: str | None) -> int:
 
 def _load(target: str) -> tuple[Any, Values]:
     """The graph that a target names, and its example values."""
+    if target.endswith(".py"):
+        raise GraphSyntaxError(f"{target}: say which graph of the module: {target}:loss")
     if target.endswith(".toml") or ":" not in target:
         from graphc.textual import read_file
 
         loaded = read_file(target)
         return loaded.graph, loaded.example
-    from graphc.inspect.check import graph_of
+    from graphc.subjects import graph_of
 
-    return graph_of(_object(target)), {}
+    return graph_of(_object(target), target), {}
 
 
 @contextmanager

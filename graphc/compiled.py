@@ -7,7 +7,7 @@ imported here at the top is all that it needs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from graphc.extras import scipy_installed
 from graphc.guarding import guarded
 from graphc.naming import unknown_name
 from graphc.ops.kinds import Primitive
+from graphc.subjects import graph_of
 from graphc.types import size_names
 
 if TYPE_CHECKING:
@@ -68,17 +69,9 @@ def compile(
     """
     if not isinstance(threads, int) or threads < 1:
         raise GraphValueError(located(f"compile: threads={threads!r}: use 1 or more"))
-    if not isinstance(graph, ir.Graph):
-        if not hasattr(graph, "build"):
-            raise GraphTypeError(
-                located(
-                    f"compile takes a Graph or a Builder, got {type(graph).__name__}; "
-                    "trace a function first"
-                )
-            )
-        graph = graph.build()
-    if not isinstance(wrt, str) and wrt is not None:
-        wrt = tuple(wrt)
+    graph = graph_of(graph, "compile")
+    if wrt is not None and not isinstance(wrt, str):
+        wrt = _names(wrt, graph)
     for name in sizes or ():
         known = _size_names(graph)
         if name not in known:
@@ -91,6 +84,17 @@ def compile(
     )
     with without_collection():
         return Compiled(graph, wrt, of, options, stable, _cache(cache))
+
+
+def _names(wrt: Any, graph: ir.Graph) -> tuple[str, ...]:
+    names = wrt if isinstance(wrt, Iterable) else (wrt,)
+    for name in names:
+        if not isinstance(name, str):
+            known = ", ".join(node.name for node in graph.inputs)
+            raise GraphTypeError(
+                located(f"wrt={wrt!r}: give a name, or a tuple of names; inputs: {known}")
+            )
+    return tuple(names)
 
 
 def _size_names(graph: ir.Graph) -> list[str]:

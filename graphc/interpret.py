@@ -51,7 +51,17 @@ from graphc.ops.kinds import (
 from graphc.ops.linalg import SOLVE_LOWER, SOLVE_UPPER
 from graphc.scalars import REDUCTIONS, evaluate_expr, known
 from graphc.summation import einstein
-from graphc.types import DTYPES, FLOATING, Dim, Shape, Size, dtype_name, size_text, substitute
+from graphc.types import (
+    DTYPES,
+    FLOATING,
+    Dim,
+    Shape,
+    Size,
+    dtype_name,
+    size_text,
+    substitute,
+    type_of_array,
+)
 
 Array = np.ndarray[Any, Any]
 Sizes = Mapping[str, Size]
@@ -158,7 +168,7 @@ def _take(graph: Graph, node: Node, value: Any, work: Any) -> Array:
     target = DTYPES[node.type.dtype]
     given = np.asarray(value)
     if given.ndim != node.type.ndim:
-        found = f"{given.dtype}{list(given.shape)}"
+        found = type_of_array(given) if given.dtype in DTYPES.values() else given.dtype
         raise GraphValueError(
             located(f"{graph.name}(): {node.name} should be {node.type}, got {found}")
         )

@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from graphc.errors import GraphAttributeError, GraphNameError, located
 
 
-def missing_attribute(what: str, name: str, known: Iterable[str]) -> GraphAttributeError:
-    """The error for an attribute that is not there."""
+def missing_attribute(
+    what: str, name: str, known: Iterable[str], instead: str = ""
+) -> GraphAttributeError:
+    """The error for an attribute that is not there; `instead` says what to use."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known), 1, 0.6)
-    hint = f"; did you mean .{close[0]}?" if close else ""
+    if not instead:
+        close = get_close_matches(name, list(known), 1, 0.6)
+        instead = f"did you mean .{close[0]}?" if close else ""
+    hint = f"; {instead}" if instead else ""
     return GraphAttributeError(located(f"{what} has no attribute {name!r}{hint}"))
 
 
@@ -28,6 +32,8 @@ def unknown_name(
     close = (
         [folded[name.lower()]] if name.lower() in folded else get_close_matches(name, names, 1, 0.6)
     )
+    if not names:
+        return GraphNameError(located(f"{what} {name!r}; there are none"))
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return GraphNameError(located(f"{what} {name!r}{hint} {listed}: {shown}"))

@@ -38,6 +38,7 @@ from graphc.ops.kinds import (
     SizeParams,
 )
 from graphc.ops.reductions import REDUCTIONS
+from graphc.spelling import lined_up
 from graphc.types import (
     DTYPES,
     ArrayType,
@@ -149,9 +150,9 @@ def elementwise(op: Elementwise | str, *inputs: Node) -> Node:
         dtype = promote(*(x.type.dtype for x in operands))
         common = broadcast(tuple(x.type.shape for x in inputs))
         if common is None:
-            raise GraphValueError(
-                located(f"{op.name}: {' and '.join(map(describe, inputs))} do not broadcast")
-            )
+            why = f": {lined_up(*inputs)}" if len(inputs) == 2 else ""
+            shown = " and ".join(map(describe, inputs))
+            raise GraphValueError(located(f"{op.name}: {shown} do not broadcast{why}"))
         shape = common
     if op.result == "float" and dtype not in ("f32", "f64"):
         if dtype == "bool":

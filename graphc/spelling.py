@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+import numpy as np
+
 from graphc.ir import Node
 from graphc.ops.kinds import ConstantParams, Contraction, Elementwise, InputParams, SizeParams
 from graphc.types import size_text
@@ -46,6 +50,42 @@ def spell(node: Node, depth: int = _MAX_DEPTH) -> str:
     if name == "negative":
         return f"-{_inner(node.inputs[0], depth)}"
     return f"{name}({', '.join(spell(x, depth - 1) for x in node.inputs)})"
+
+
+_GRADIENTS = "gradients come from graphc.compile(graph).value_and_grad(...)"
+_ELSEWHERE = {
+    "backward": _GRADIENTS,
+    "grad": _GRADIENTS,
+    "requires_grad": _GRADIENTS,
+    "detach": "use graphc.stop_gradient({})",
+    "numpy": "it has no number yet: use it as it is",
+}
+
+
+def elsewhere(name: str, text: str) -> str:
+    """What to use for an attribute that arrays elsewhere have: `use np.exp(x)`."""
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name].format(text)
+    for module, known in (("np", np), ("graphc", sys.modules.get("graphc"))):
+        found = getattr(known, name, None) if known is not None else None
+        if callable(found) and not isinstance(found, type):
+            return f"use {module}.{name}({text})"
+    return ""
+
+
+def lined_up(a: Node, b: Node) -> str:
+    """Why two operands do not broadcast, and what would make them."""
+    low, high = sorted((a, b), key=lambda x: x.type.ndim)
+    small, large = low.type.shape, high.type.shape
+    if small and len(small) < len(large) and large[: len(small)] == small:
+        key = ", ".join([":"] * len(small) + ["None"] * (len(large) - len(small)))
+        return f"the last axes are compared first; write {spell(low)}[{key}]"
+    for x, y in zip(reversed(a.type.shape), reversed(b.type.shape), strict=False):
+        if x != y and x != 1 and y != 1:
+            named = not (isinstance(x, int) and isinstance(y, int))
+            fix = "; sizes that are always equal have one name" if named else ""
+            return f"sizes {size_text(x)} and {size_text(y)} differ{fix}"
+    return "their sizes differ"
 
 
 def _number(value: bool | int | float) -> str:

@@ -37,6 +37,7 @@ from graphc.graph import Graph
 from graphc.ir import Container, Node
 from graphc.naming import unknown_name
 from graphc.ops.kinds import Elementwise, InputParams
+from graphc.subjects import graph_of
 from graphc.types import ArrayType, Shape, Size, array_type, size_text
 
 # As many rows as may each take a reverse pass of its own.
@@ -109,6 +110,7 @@ def hessian(graph: ir.Graph, wrt: Wrt = None, of: str | None = None, stable: boo
 
     Raises what `grad` and `jacobian` raise.
     """
+    graph = graph_of(graph, "hessian")
     _one_by_one(graph, wrt, of, "hessian")
     gradient = model(grad(graph, wrt, of, stable), _single_name(graph, wrt), stable)
     made = _jacobian(gradient, _single_name(graph, wrt), None)
@@ -164,6 +166,7 @@ def jacobian_structure(graph: ir.Graph, wrt: Wrt = None, of: str | None = None) 
     >>> print(jacobian_structure(trace(lambda x: np.maximum(0, x), "f64[4096]")))
     4096 x 4096, diagonal: 4096 entries
     """
+    graph = graph_of(graph, "jacobian_structure")
     _, output, variable = _one_by_one(graph, wrt, of, "jacobian_structure")
     kinds: dict[Node, str] = {variable: "diagonal"}
     for node in graph.nodes:

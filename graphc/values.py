@@ -23,7 +23,7 @@ from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise, Layout
 from graphc.scopes import prefix
 from graphc.sites import here, names_here
-from graphc.spelling import spell
+from graphc.spelling import elsewhere, spell
 from graphc.types import DTYPES, FLOATING, Shape, Size
 
 
@@ -416,7 +416,14 @@ class Value(Methods):
         if name.startswith("_"):
             raise AttributeError(name)
         known = [attribute for attribute in dir(Value) if not attribute.startswith("_")]
-        raise missing_attribute(f"the symbolic value `{spell(self.node)}`", name, known)
+        text = spell(self.node)
+        instead = elsewhere(name, text)
+        raise missing_attribute(f"the symbolic value `{text}`", name, known, instead)
+
+    def __format__(self, spec: str) -> str:
+        return (
+            str(self) if not spec else self._number(f"{spec!r} formatting", "print(graph) shows it")
+        )
 
     def __reduce__(self) -> NoReturn:
         raise GraphTypeError(located("pickle the Graph, not a Value of it"))

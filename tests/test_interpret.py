@@ -373,7 +373,7 @@ def test_sizes_are_bound_from_shapes_and_are_numbers():
         ({"x": "f64[2, 3]"}, [(2, 4)], r"x should be f64\[2, 3\]: axis 1 is 4, not 3"),
         ({"x": "f64[2*n]"}, [(3,)], r"no input determines the size `2\*n`|axis 0 is 3"),
         ({"x": "f64[n*m]"}, [(3,)], r"no input determines the size `m\*n`|`n\*m`"),
-        ({"x": "f64[n]"}, [(3, 1)], r"x should be f64\[n\], got float64\[3, 1\]"),
+        ({"x": "f64[n]"}, [(3, 1)], r"x should be f64\[n\], got f64\[3, 1\]"),
     ],
 )
 def test_wrong_shapes_are_named(types, shapes, message):

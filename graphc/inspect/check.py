@@ -20,6 +20,7 @@ from graphc.inspect.numerical import central, complex_step, one_sided
 from graphc.inspect.table import number_text, table
 from graphc.ir import Node
 from graphc.ops.kinds import LinAlg, Primitive
+from graphc.subjects import graph_of
 
 Array = np.ndarray[Any, Any]
 
@@ -112,7 +113,7 @@ def check_grads(
     """
     from graphc.inlining import bind
 
-    subject = graph_of(graph)
+    subject = graph_of(graph, "check_grads")
     report = gradient_report(
         subject, bind(subject, args, kwargs), of, wrt, rtol=rtol, atol=atol, samples=samples
     )
@@ -146,23 +147,6 @@ def gradient_report(
         checker.row(node, analytic[node], samples, _tolerance(node, rtol, atol)) for node in inputs
     ]
     return GradientReport(rows, name, checker.method)
-
-
-def graph_of(subject: Any) -> ir.Graph:
-    """The graph of a Graph, a Builder or a Compiled; GraphTypeError for anything else."""
-    if isinstance(subject, ir.Graph):
-        return subject
-    if callable(getattr(subject, "build", None)):
-        built: ir.Graph = subject.build()
-        return built
-    inner = getattr(subject, "graph", None)
-    if isinstance(inner, ir.Graph):
-        return inner
-    raise GraphTypeError(
-        located(
-            f"check_grads takes a graph first, not {type(subject).__name__}: trace it, or load it"
-        )
-    )
 
 
 def _check_pure(graph: ir.Graph) -> None:

@@ -15,6 +15,7 @@ from graphc.containers import leaves, unflatten
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Container
 from graphc.ops.kinds import InputParams
+from graphc.subjects import graph_of
 from graphc.training.initialisers import as_initialiser
 from graphc.types import DTYPES, substitute
 
@@ -97,12 +98,7 @@ def init_params(
     Arrays are fresh, of the declared dtypes and shapes. Raises GraphValueError where a parameter
     has no initialiser, or a size no value.
     """
-    if not isinstance(graph, ir.Graph):
-        if not hasattr(graph, "build"):
-            raise GraphTypeError(
-                located(f"init_params takes a Graph or a Builder, got {type(graph).__name__}")
-            )
-        graph = graph.build()
+    graph = graph_of(graph, "init_params")
     parameters = parameters_of(graph, wrt)
     by_name = {node.name: node for node in graph.inputs}
     fallback = as_initialiser(default)

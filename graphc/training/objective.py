@@ -15,6 +15,7 @@ from graphc.autodiff import Wrt, scalar_output
 from graphc.compiled import Compiled, compile
 from graphc.containers import flatten, unflatten
 from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.subjects import graph_of
 from graphc.training.initialise import parameters_of
 from graphc.transforms import hvp
 from graphc.types import DTYPES
@@ -39,13 +40,7 @@ def scipy_objective(
     Raises GraphValueError where the output is no scalar, GraphTypeError where the parameters or the
     batch have another structure than the graph declares.
     """
-    if not isinstance(graph, ir.Graph):
-        if not hasattr(graph, "build"):
-            raise GraphTypeError(
-                located(f"scipy_objective takes a Graph or a Builder, got {type(graph).__name__}")
-            )
-        graph = graph.build()
-    return Objective(graph, params, batch, wrt, of)
+    return Objective(graph_of(graph, "scipy_objective"), params, batch, wrt, of)
 
 
 class Objective:

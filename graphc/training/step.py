@@ -25,6 +25,7 @@ from graphc.ir import Container, Node
 from graphc.lifting import Symbolic
 from graphc.ops.kinds import InputParams
 from graphc.rewrite import stabilise
+from graphc.subjects import graph_of
 from graphc.training.initialise import Parameters, init_params, parameters_of
 from graphc.training.optimizers import Optimizer
 from graphc.training.schedules import Schedule
@@ -63,15 +64,7 @@ def train_step(
 
     Raises GraphTypeError where the loss has no parameters, GraphValueError where it is no scalar.
     """
-    if not isinstance(loss, ir.Graph):
-        if not hasattr(loss, "build"):
-            raise GraphTypeError(
-                located(
-                    f"train_step takes a Graph or a Builder, got {type(loss).__name__}; "
-                    "trace the loss first: @graphc.trace(...)"
-                )
-            )
-        loss = loss.build()
+    loss = graph_of(loss, "train_step")
     if not isinstance(optimizer, Optimizer):
         raise GraphTypeError(
             located(

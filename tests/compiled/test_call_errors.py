@@ -136,7 +136,7 @@ WRONG = [
     (
         lambda: graphc.compile(np.sin),
         TypeError,
-        "compile takes a Graph or a Builder, got ufunc; trace a function first",
+        "compile takes a Graph or a Builder, got ufunc; trace a function first: @graphc.trace(...)",
     ),
 ]
 

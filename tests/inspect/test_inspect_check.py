@@ -185,7 +185,7 @@ def test_builders_are_taken_as_they_are():
 
 
 def test_what_is_no_graph():
-    with pytest.raises(graphc.GraphTypeError, match="takes a graph first, not function"):
+    with pytest.raises(graphc.GraphTypeError, match="takes a Graph or a Builder, got function"):
         graphc.check_grads(lambda x: x, 1.0)
 
 
