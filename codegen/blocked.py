@@ -7,15 +7,17 @@ are added to; numbers go to a list that is added up at the end, pairwise.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from codegen.arrays import empty_text, expression, filled
 from codegen.plan.blocks import Blocks, scratch
-from codegen.plan.steps import Look, Step, Value, values_of
+from codegen.plan.steps import Look, Put, Step, Value, values_of
 from codegen.printers import ATOM, SUM
 from codegen.source import Assign, Blank, Block, Comment, Do, Source
 from codegen.tiled import total
+from codegen.types import Shape
 
 if TYPE_CHECKING:
     from codegen.emit import Emitter
@@ -39,10 +41,11 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
     statements: dict[Step, Callable[[], Source]] = {}
     for value, name in whole.items():
         outside.append(Assign(name, filled(printer, value, 0, empty=True), tag=tag))
-        if value in reads or plan.buffers.inplace[value.index] is not None:
+        step = value.step
+        if value in reads or plan.buffers.inplace[value.index] or isinstance(step, Put):
             renamed[name] = renamed.get(name) or fresh(f"{name}_block")
-        elif value.step is not None:
-            statements[value.step] = _writing(emitter, value.step, targets.pop(value))
+        elif step is not None:
+            statements[step] = _writing(emitter, step, targets.pop(value))
     parts: dict[Step, str] = {}
     for step in region.sums:
         name = names[step.out.index]
@@ -88,12 +91,14 @@ def _scratch(emitter: Emitter, region: Blocks, start: str) -> dict[Value, str]:
     """Storage for the large arrays of a block, and the part of it that the last block needs."""
     plan, printer = emitter.plan, emitter.printer
     found: dict[Value, str] = {}
+    numbers: Counter[tuple[str, Shape]] = Counter()
     for value, shape in scratch(region, plan.buffers, plan.inline).items():
         name = plan.scope.fresh(f"{plan.names[value.index]}_scratch")
         space = empty_text(printer, shape, value.dtype)
         if plan.workspace is not None:
-            number = len(found)
-            space = plan.workspace.place((value.dtype, shape), number, scratch=True)
+            kind = (value.dtype, shape)
+            space = plan.workspace.place(kind, numbers[kind], scratch=True)
+            numbers[kind] += 1
         emitter.sources.append(Assign(name, space, tag=region.steps[0].tag))
         size = region.size
         if not isinstance(size, int) or size % region.rows:

@@ -115,7 +115,8 @@ def _storages(
                 when[operand.index] = runs
     tiled = {out for region in regions.values() for step in region.steps for out in outs_of(step)}
     pinned = {value for region in regions.values() for value in (*region.sliced, *region.leaving)}
-    leaving = {value for region in regions.values() for value in region.leaving}
+    sums = (step.out for region in regions.values() for step in region.sums)
+    leaving = {value for region in regions.values() for value in region.leaving}.union(sums)
     # A loop over tiles runs where its first step stands.
     starts: dict[Step, int] = {}
     for at, step in enumerate(sheet.steps):

@@ -61,12 +61,20 @@ def no_sums(x, w):
     return np.square(h / h.sum(axis=0)).sum()
 
 
+def two_leave(x, y, w):
+    """What is changed at an element of each row is needed whole, as it was and as it is."""
+    h = np.tanh(x @ w)
+    g = graphc.at(h)[np.arange(x.shape[0]), y].add(1.0)
+    return np.square(h / h.sum(axis=0)).sum() + np.square(g / g.sum(axis=0)).sum()
+
+
 CASES = {
     "mixture": (mixture, ((700, 3), (4, 3, 3), (4, 3))),
     "mixture, blocks of one size": (mixture, ((768, 3), (4, 3, 3), (4, 3))),
     "kernel": (kernel, ((520, 3), (520,))),
     "memory": (memory, ((1030, 4), (30, 4), (30, 3), (1030, 3))),
     "labels": (labels, ((900, 4), 900, (4, 50), (50,))),
+    "two leave": (two_leave, ((900, 4), 900, (4, 50))),
     "stacks": (stacks, ((6, 40, 5), (6, 40, 5), (6, 40, 3))),
     "rows": (rows, ((9, 4), 1200, (4, 10))),
     "views": (views, ((900, 4), (4, 40), (2, 8))),
@@ -144,6 +152,20 @@ def test_a_block_writes_into_nothing_that_the_next_one_reads():
     expected = whole.value_and_grad(*arrays)[1]
     for found, other in zip(blocked.value_and_grad(*arrays)[1], expected, strict=True):
         np.testing.assert_allclose(found, other, rtol=1e-10)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_blocks_with_kept_scratch(case):
+    function, shapes = CASES[case]
+    arrays = arguments(shapes, "f64")
+    graph = graphc.trace(function, *arrays)
+    _, kept = emitted(graph, Options(cache_bytes=1 << 12, workspace=True))
+    _, whole = emitted(graph, WHOLE)
+    expected = whole.value_and_grad(*arrays)[1]
+    for _ in range(2):
+        found = kept.value_and_grad(*arrays)[1]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
 
 
 def test_adding_up_that_costs_more_than_it_saves_is_left_out():
