@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from codegen.arrays import empty_text, expression, filled
-from codegen.plan.blocks import Blocks, scratch
+from codegen.plan.blocks import Blocks, direct, scratch
 from codegen.plan.steps import Look, Put, Step, Value, values_of
 from codegen.printers import ATOM, SUM
 from codegen.source import Assign, Blank, Block, Comment, Do, Source
@@ -37,6 +37,8 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
     reads = [value for step in region.steps for value in values_of(step)]
     whole = {value: names[value.index] for value in region.leaving}
     targets = {v: f"{name}[{_cut(region.axes[v], block)}]" for v, name in whole.items()}
+    starts = direct(region, plan.buffers, plan.inline)
+    into: dict[Value, str] = {}
     renamed: dict[str, str] = {}
     statements: dict[Step, Callable[[], Source]] = {}
     for value, name in whole.items():
@@ -44,6 +46,8 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
         step = value.step
         if value in reads or plan.buffers.inplace[value.index] or isinstance(step, Put):
             renamed[name] = renamed.get(name) or fresh(f"{name}_block")
+            if value in starts:
+                into[starts[value]] = targets.pop(value)
         elif step is not None:
             statements[step] = _writing(emitter, step, targets.pop(value))
     parts: dict[Step, str] = {}
@@ -71,7 +75,7 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
         index = step.out.index
         if not plan.inline[index] and step not in statements:
             names[index] = text[index] = renamed.get(names[index], names[index])
-    emitter.into = _scratch(emitter, region, start)
+    emitter.into = {**_scratch(emitter, region, start), **into}
     emitter.within(region.steps, inside, statements)
     emitter.into = plan.into
     for value, target in targets.items():

@@ -149,14 +149,28 @@ def scratch(region: Blocks, places: Buffers, inline: list[bool]) -> dict[Value, 
     """What is computed in storage that serves every block, and its shape: an array that is made
     anew for each would cost its pages each time."""
     found: dict[Value, Shape] = {}
+    elsewhere = {*direct(region, places, inline).values(), *region.leaving}
     for step in region.steps:
         out = step.out
         fresh = places.inplace[out.index] is None and not inline[out.index]
-        if fresh and out not in region.leaving and step not in region.sums and may_be_told(step):
+        if fresh and out not in elsewhere and step not in region.sums and may_be_told(step):
             shape = region.of_a_block(out)
             count = product(shape)
             if isinstance(count, int) and count * _BYTES[out.dtype] >= _LARGE_SCRATCH:
                 found[out] = shape
+    return found
+
+
+def direct(region: Blocks, places: Buffers, inline: list[bool]) -> dict[Value, Value]:
+    """For what leaves the region: the value that starts the chain of steps in its storage, which is
+    put where the last one is to end."""
+    found: dict[Value, Value] = {}
+    for value in region.leaving:
+        start = value
+        while (place := places.inplace[start.index]) is not None:
+            start = place
+        if start.step is not None and not inline[start.index] and may_be_told(start.step):
+            found[value] = start
     return found
 
 
