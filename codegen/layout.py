@@ -24,10 +24,14 @@ _OPERATORS = (
     (" + ", " - "),
     (" * ", " / ", " // ", " % ", " @ "),
 )
+_LOOSENESS = {operator[1:-1]: rank for rank, some in enumerate(_OPERATORS) for operator in some}
+_OPERATOR = re.compile(rf" ({'|'.join(map(re.escape, _LOOSENESS))})(?= )")
 
 
 def _blind(text: str) -> str:
     """The text, of the same length, with nothing in its strings that looks like code."""
+    if '"' not in text and "'" not in text:
+        return text
     return _STRING.sub(lambda match: "_" * len(match[0]), text)
 
 
@@ -42,9 +46,8 @@ def wrap(text: str, indent: int, after: int = 0) -> list[str]:
     if text.startswith("if ") and text[-1] == ":" and not text.startswith(("if (", "if not (")):
         return [f"{pad}if (", *_inside(text[3:-1], indent + 4), f"{pad}):"]
     start = _value_start(text)
-    several = len(split(text[:start].removesuffix(" = "), (", ",))) > 1
-    if several and len(text[:start]) + indent > WIDTH // 2:
-        target = text[:start].removesuffix(" = ")
+    target = text[:start].removesuffix(" = ")
+    if start + indent > WIDTH // 2 and len(split(target, (", ",))) > 1:
         first, *rest = wrap(f"_ = {text[start:]}", indent)
         closing = pad + ")" + first[indent + 1 :]
         return [f"{pad}(", *_items(split(target, (", ",)), indent + 4), closing, *rest]
@@ -114,11 +117,8 @@ def _value_start(text: str) -> int:
 
 def _loosest(text: str) -> tuple[str, ...] | None:
     """The loosest-binding operators that occur outside brackets."""
-    outside = _outside(text)[0]
-    for operators in _OPERATORS:
-        if any(outside.find(operator, 1) > 0 for operator in operators):
-            return operators
-    return None
+    found = _OPERATOR.findall(_outside(text)[0], 1)
+    return _OPERATORS[min([_LOOSENESS[operator] for operator in found])] if found else None
 
 
 def split(text: str, separators: tuple[str, ...]) -> list[str]:

@@ -217,8 +217,10 @@ class Body:
         leaves: list[Expr] = []
         args: list[Var] = []
         for operand in operands:
-            inner = self._unbroadcast(operand, operands, shape)
-            if _is_inline(inner):
+            # What has been computed is there as it is; the rest may be a number, or repeated.
+            var = self.vars.get(operand) if operand.inputs else None
+            inner = operand if var else self._unbroadcast(operand, operands, shape)
+            if var is None and _is_inline(inner):
                 number = self._number(inner)
                 if not any(
                     not _is_inline(other) and other.type.dtype == operand.type.dtype
@@ -227,7 +229,7 @@ class Body:
                     number = self._converted(number, operand.type.dtype)
                 leaves.append(number)
                 continue
-            var = self.var(inner)
+            var = var or self.var(inner)
             if var not in args:
                 args.append(var)
             leaves.append(argument(args.index(var)))

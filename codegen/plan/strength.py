@@ -38,10 +38,16 @@ def strengthen(sheet: Sheet, uses: Uses) -> bool:
     steps: list[Step] = []
     for step in sheet.steps:
         if isinstance(step, Apply):
-            if any(map(_broadcasts, step.operands)):
-                changed |= _drop_broadcasts(step)
-            arithmetic = step.function.name in _ARITHMETIC and floating(step.out.dtype)
-            if arithmetic and any(map(_is_made, step.operands)):
+            looks = made = False
+            for operand in step.operands:
+                before = operand.step if isinstance(operand, Value) else None
+                if isinstance(before, Apply):
+                    made = made or before.function.name in _BEFORE
+                else:
+                    looks = looks or isinstance(before, Look)
+            if looks and _drop_broadcasts(step):
+                changed = made = True
+            if made and step.function.name in _ARITHMETIC and floating(step.out.dtype):
                 changed |= (
                     _literals(step, uses)
                     or _common(sheet, step, uses, steps)
@@ -51,11 +57,6 @@ def strengthen(sheet: Sheet, uses: Uses) -> bool:
         steps.append(step)
     sheet.steps = steps
     return changed
-
-
-def _is_made(operand: Operand) -> bool:
-    made = operand.step if isinstance(operand, Value) else None
-    return isinstance(made, Apply) and made.function.name in _BEFORE
 
 
 def _broadcasts(operand: Operand) -> bool:
