@@ -93,7 +93,8 @@ class Emitter:
         # Where steps put their results that have storage already: scratch of tiles, or kept.
         self.into: Mapping[Value, str] = plan.into
         self._note = ""
-        self._notes: dict[int, tuple[str, ...]] = {}
+        # The notes of values that are written inside an expression still to come.
+        self.notes: dict[int, tuple[str, ...]] = {}
         self._seen: set[str] = set()
         self._told: set[str] = set()
         self._users = {
@@ -176,12 +177,12 @@ class Emitter:
 
     def _inherited(self, step: Step) -> tuple[str, ...]:
         """The notes of what is written inside this step's expression."""
-        if not self._notes:
+        if not self.notes:
             return ()
         found: list[str] = []
         for operand in step.operands:
             if isinstance(operand, Value):
-                found.extend(self._notes.pop(operand.index, ()))
+                found.extend(self.notes.pop(operand.index, ()))
         return tuple(found)
 
     def _carry_notes(self, step: Step) -> None:
@@ -189,7 +190,7 @@ class Emitter:
         if step.note:
             notes = (*notes, step.note)
         if notes:
-            self._notes[step.out.index] = notes
+            self.notes[step.out.index] = notes
 
     def _comment(self, step: Step) -> None:
         """The notes that the group of statements before does not bear already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from codegen.arguments import (
@@ -40,7 +41,7 @@ from codegen.plan.uses import Uses, uses
 from codegen.plan.weighted import weigh
 from codegen.plan.workspace import Workspace, placed
 from codegen.printers import MathPrinter, Printer, dtype_text
-from codegen.program import Function, Options, Program, Tree, Var
+from codegen.program import Function, Node, Options, Program, Tree, Var
 from codegen.record import struct
 from codegen.results import Result
 from codegen.source import Assign, Blank, Block, Comment, Return, Source, docstring
@@ -163,7 +164,8 @@ def plan_function(
     parameters = [var for param in function.params for var in leaves(param.value)]
     small = len(sheet.steps) <= SCALAR_STEPS
     scalar_mode = small and scalar_only(sheet, [known[var] for var in parameters] + results)
-    inline = inline_values(sheet, read, scale, scalar_mode)
+    packed = [] if arrays is None else _only_packed(function.result, known, read)
+    inline = inline_values(sheet, read, scale, scalar_mode, packed)
     blocked = {} if scalar_mode else blocks(sheet, read, inline, options)
     apart = {step for block in blocked.values() for step in block.steps}
     regions = {} if scalar_mode else tiles(sheet, read, inline, options, apart)
@@ -188,6 +190,18 @@ def plan_function(
         plan.workspace = workspace
         plan.into = placed(sheet, read, inline, scale, places, tiled, workspace)
     return Planned(function, plan, known, sizes, texts, containers, ones)
+
+
+def _only_packed(result: Node, known: Known, read: Uses) -> list[Value]:
+    """The values that are one element of one returned array, and read by nothing."""
+    times = Counter(known[var] for var in leaves(result))
+    arrays, inside = [result], []
+    for node in arrays:  # which grows as containers are taken apart
+        if isinstance(node, Tree) and node.kind == "array":
+            inside += [known[var] for var in leaves(node)]
+        elif isinstance(node, Tree):
+            arrays += node.items
+    return [x for x in inside if times[x] == 1 and not read.readers[x.index]]
 
 
 def _found_sizes(sheet: Sheet, read: Uses, names: list[str]) -> dict[str, str]:
@@ -350,8 +364,10 @@ def _count(var: Var) -> int:
 def _body(planned: Planned, printer: Printer, made: Made, module: ModuleNames) -> list[Source]:
     """The statements of a function, and its `return`."""
     function, plan = planned.function, planned.plan
-    body = Emitter(plan, printer, planned.sizes.loops).body()
+    emitter = Emitter(plan, printer, planned.sizes.loops)
+    body = emitter.body()
     result = Result(function, plan, planned.known, printer, planned.containers, module)
+    result.notes = emitter.notes
     returned = Return(result.text(function.result, top=True))
     body += [*result.sources, returned]
     made.modules |= printer.modules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from codegen.arguments import access
@@ -11,7 +12,7 @@ from codegen.plan.flatten import Known, leaves
 from codegen.plan.steps import Look, Value, Window
 from codegen.printers import Printer, dtype_text
 from codegen.program import Broadcast, Diagonal, Function, Leaf, Node, Tree, Var
-from codegen.source import Assign, Source
+from codegen.source import Assign, Blank, Comment, Source
 
 
 class Result:
@@ -36,6 +37,8 @@ class Result:
         self.fast_used = False
         # Statements that go before the `return`.
         self.sources: list[Source] = []
+        # Of values that are elements of an array, and have no statement of their own.
+        self.notes: Mapping[int, tuple[str, ...]] = {}
         self._left: dict[Var, int] = {}
         for var in leaves(function.result):
             self._left[var] = self._left.get(var, 0) + 1
@@ -60,6 +63,9 @@ class Result:
             return f"[{inside}]"
         if node.kind == "array":
             name = self.plan.scope.fresh(node.keys[0] or "result")
+            notes = [self.notes.get(self.known[var].index, ()) for var in leaves(node)]
+            told = list(dict.fromkeys(itertools.chain.from_iterable(notes)))
+            self.sources += [Blank(), *map(Comment, told)] if told else []
             self.sources.append(Assign(name, f"np.array([{inside}])"))
             return name
         if node.kind == "record":

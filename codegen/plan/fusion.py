@@ -9,7 +9,7 @@ needs a new array anyway (a mask, the operand of a sum) stays inside the express
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from codegen.expr import Number
 from codegen.infer import weak
@@ -38,6 +38,8 @@ from codegen.types import product
 # An expression of more functions, or nested deeper, is cut into statements.
 MAX_DEPTH = 6
 MAX_FUNCTIONS = 10
+# An element of an array has a name if it is computed by more.
+_ELEMENT_FUNCTIONS = 2
 _WORTH_A_LINE = 8192
 # Spelled in `math` with an operand that occurs twice, or in no branch: it must be a name.
 _MATH_NEEDS_NAMES = frozenset(
@@ -57,8 +59,17 @@ _MATH_NEEDS_NAMES = frozenset(
 )
 
 
-def inline_values(sheet: Sheet, uses: Uses, scale: list[int], scalar_mode: bool) -> list[bool]:
-    """For each value: whether it is part of its readers' expressions."""
+def inline_values(
+    sheet: Sheet,
+    uses: Uses,
+    scale: list[int],
+    scalar_mode: bool,
+    packed: Collection[Value] = (),
+) -> list[bool]:
+    """For each value: whether it is part of its readers' expressions.
+
+    packed: values that are nothing but an element of one returned array.
+    """
     count = len(sheet.values)
     inline = [False] * count
     depth = [0] * count
@@ -75,8 +86,10 @@ def inline_values(sheet: Sheet, uses: Uses, scale: list[int], scalar_mode: bool)
                 many += functions[operand.index]
         if isinstance(step, Look):
             many -= 1
-        if weak(out.dtype) or _is_inline(
-            step, uses, scale, chain, scalar_mode, deep, many, position
+        if (
+            weak(out.dtype)
+            or _is_inline(step, uses, scale, chain, scalar_mode, deep, many, position)
+            or (out in packed and isinstance(step, Apply) and many <= _ELEMENT_FUNCTIONS)
         ):
             inline[index] = True
             depth[index] = deep + (not isinstance(step, Look))
