@@ -138,6 +138,17 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         "where(x == 0, 0, i1e(x) * (2 + 2 / x / x) - i0e(x) / x"
         " - 2 * sign(x) * (i0e(x) - i1e(x) / x))",
     ),
+    "d_d_mish": (
+        "where(x > 0,"
+        " 4 * exp(-abs(x)) / square(1 + 2 * exp(-abs(x)) * (1 + exp(-abs(x))))"
+        " * (2 * exp(-abs(x)) * (1 + exp(-abs(x))) - x * exp(-abs(x))"
+        " * ((2 + exp(-abs(x)) * (3 - 2 * exp(-abs(x)) * (1 + exp(-abs(x)))))"
+        " / (1 + 2 * exp(-abs(x)) * (1 + exp(-abs(x)))))),"
+        " 4 * exp(-abs(x)) / square(2 + exp(-abs(x)) * (2 + exp(-abs(x))))"
+        " * (2 + 2 * exp(-abs(x))"
+        " + x * ((2 + exp(-abs(x)) * (2 - exp(-abs(x)) * (3 + 2 * exp(-abs(x)))))"
+        " / (2 + exp(-abs(x)) * (2 + exp(-abs(x)))))))",
+    ),
     "d_d_gelu_tanh": (
         "where(abs(x) > 24, 0,"
         " ((1.5957691216057308 + 0.2140644488178008 * x * x)"
@@ -176,10 +187,10 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         "0.7978845608028654 * exp(-0.5 * x * x)"
         " - 0.3989422804014327 * x * (x * exp(-0.5 * x * x))",
     ),
-    "d_d_hypot_d_a_d_a": ("where(y == 0, 0, b / y * (b / y) / y)",),
+    "d_d_hypot_d_a_d_a": ("where(y == 0, 0, b / y / y * (b / y))",),
     "d_d_hypot_d_a_d_b": ("where(y == 0, 0, -d * (b / y) / y)",),
     "d_d_hypot_d_b_d_a": ("where(y == 0, 0, -d * (a / y) / y)",),
-    "d_d_hypot_d_b_d_b": ("where(y == 0, 0, a / y * (a / y) / y)",),
+    "d_d_hypot_d_b_d_b": ("where(y == 0, 0, a / y / y * (a / y))",),
     "d_d_arctan2_d_a_d_a": (
         "where(logical_and(a == 0, b == 0), 0, -2 * d * (a / hypot(a, b)) / hypot(a, b))",
     ),
