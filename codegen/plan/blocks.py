@@ -9,7 +9,8 @@ they need no memory of their size, and what follows them finds them in the cache
         ...
         d_weights += d_scores @ x[start : start + 256]
 
-A block region is grown from a large matrix product, for each axis of its result: any step that
+So do the rows of a larger array, normalised each by sums of its own. A block region is grown from a
+large matrix product, or from a step on such an array, for each axis of its result: any step that
 walks along that axis, or sums over it, joins (`codegen.plan.labels` says how axes go through
 steps). Sums over the axis are added up, block by block; what the function needs whole is written
 part by part. The region that saves most is taken, where that is more than adding up costs.
@@ -22,7 +23,7 @@ from collections.abc import Callable, Mapping
 from codegen.infer import weak
 from codegen.plan.buffers import Buffers
 from codegen.plan.labels import adds_up, labels
-from codegen.plan.steps import Fold, Look, Product, Sheet, Step, Value, outs_of, values_of
+from codegen.plan.steps import Apply, Fold, Look, Product, Sheet, Step, Value, outs_of, values_of
 from codegen.plan.uses import Uses
 from codegen.plan.workspace import may_be_told
 from codegen.program import Options, Reshape
@@ -36,6 +37,8 @@ _FEWEST_ROWS = 256
 _WORTH = 4
 # What is added up is made, read, read and written for every block.
 _ADDING = 4
+# An array of so many caches starts a region where it is no product either.
+_MANY = 4
 # Smaller arrays are made anew at no cost.
 _LARGE_SCRATCH = 1 << 17
 # So many products are tried: each is a walk over all steps.
@@ -121,20 +124,22 @@ def blocks(sheet: Sheet, uses: Uses, inline: list[bool], options: Options) -> di
     """The block regions, by the first of their steps; the sheet is put in an order in which each
     stands together. What a loop would compute anew for each block gets a statement."""
     sizes = dict(options.sizes)
-    seeds = [step for step in sheet.steps if _is_large(step, sizes, options)][:_TRIED]
+    products, others = _seeds(sheet, sizes, options)
     found: dict[Step, Blocks] = {}
     done: set[Step] = set()
 
     def small(value: Value) -> bool:
         return _bytes(value, sizes) < options.cache_bytes // _WORTH
 
-    for seed in seeds:
+    for seed in [*products, *others][:_TRIED]:
         if seed in done:
             continue
         best, order, most = None, sheet.steps, 0
         for axis in range(len(seed.out.shape)):
             grown = _grown(_units(sheet, found), uses, seed, axis, small)
-            if grown is not None and _saved(grown[0], sizes, options) > most:
+            if grown is None or not (seed in products or _needs_blocks(grown[0], seed)):
+                continue
+            if _saved(grown[0], sizes, options) > most:
                 best, order = grown
                 most = _saved(best, sizes, options)
         if best is not None:
@@ -188,9 +193,33 @@ def separate(regions: Mapping[Step, Blocks], places: Buffers) -> None:
                 places.reused[index] = None
 
 
-def _is_large(step: Step, sizes: Mapping[str, Size], options: Options) -> bool:
-    """Whether the step is a product of matrices that exceeds the cache."""
-    return isinstance(step, Product) and _bytes(step.out, sizes) > options.cache_bytes
+def _seeds(
+    sheet: Sheet, sizes: Mapping[str, Size], options: Options
+) -> tuple[list[Step], list[Step]]:
+    """What regions are grown from: products of matrices that exceed the cache; other steps on
+    arrays of many caches."""
+    many = _MANY * options.cache_bytes
+    products: list[Step] = []
+    others: list[Step] = []
+    for step in sheet.steps:
+        if isinstance(step, Product) and _bytes(step.out, sizes) > options.cache_bytes:
+            products.append(step)
+        elif not isinstance(step, Look) and any(
+            len(value.shape) > 1 and _bytes(value, sizes) >= many
+            for value in (step.out, *values_of(step))
+        ):
+            others.append(step)
+    return products, others
+
+
+def _needs_blocks(block: Blocks, seed: Step) -> bool:
+    """Whether a region without a large product is none for tiles: sums of parts of its arrays are
+    read in it. It is cut along their first axis, between long runs of elements."""
+    inside = {value for step in block.steps for value in values_of(step)}
+    rank = max(len(value.shape) for value in (seed.out, *values_of(seed)))
+    first = all(axis == 0 for value, axis in block.axes.items() if len(value.shape) == rank)
+    parts = (step for step in block.steps if not isinstance(step, Apply | Look))
+    return first and any(0 < len(s.out.shape) < rank and s.out in inside for s in parts)
 
 
 def _units(sheet: Sheet, found: Mapping[Step, Blocks]) -> list[list[Step]]:
@@ -284,8 +313,10 @@ def _saved(block: Blocks, sizes: Mapping[str, Size], options: Options) -> int:
     made = [step.out for step in block.steps if not isinstance(step, Look | Fold)]
     cut = [value for value in made if value in block.axes]
     others = (size for value in (*block.axes, *block.whole) for size in value.shape)
-    if not isinstance(extent, int) or not all(
-        size == block.size or (isinstance(size, int) and size > 0) for size in others
+    if (
+        not cut
+        or not isinstance(extent, int)
+        or not all(size == block.size or (isinstance(size, int) and size > 0) for size in others)
     ):
         return 0
     widest = max(_bytes(value, sizes) // extent for value in cut)
@@ -305,7 +336,7 @@ def _saved(block: Blocks, sizes: Mapping[str, Size], options: Options) -> int:
 def _is_stack(block: Blocks) -> bool:
     """Whether every product of the region is a stack of matrices, which is cut between them."""
     for step in block.steps:
-        if isinstance(step, Product):
+        if isinstance(step, Product) and all(len(v.shape) > 1 for v in values_of(step)):
             value, axis = next((v, block.axes[v]) for v in values_of(step) if v in block.axes)
             if axis >= len(value.shape) - 2:
                 return False

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from codegen.expr import FUNCTIONS, Number
 from codegen.plan.factors import is_constant, reduced
+from codegen.plan.shapes import broadcast
 from codegen.plan.steps import (
     Apply,
     Fold,
@@ -444,8 +445,9 @@ class _Rewriter:
 
     def _apply(self, name: str, operands: tuple[Operand, ...], out: Value | None = None) -> Value:
         if out is None:
-            first = next(operand for operand in operands[::-1] if isinstance(operand, Value))
-            out = self.sheet.value(first.dtype, first.shape)
+            values = [operand for operand in operands if isinstance(operand, Value)]
+            shape = broadcast(value.shape for value in values)
+            out = self.sheet.value(values[0].dtype, shape)
         return self._add(Apply(out, operands, self.at.note, self.at.tag, FUNCTIONS[name]))
 
     def _add(self, step: Step) -> Value:

@@ -68,7 +68,31 @@ def two_leave(x, y, w):
     return np.square(h / h.sum(axis=0)).sum() + np.square(g / g.sum(axis=0)).sum()
 
 
+def normalised(x, g, b, c):
+    """Rows that are normalised, each by sums of its own."""
+    centred = x - x.mean(axis=1, keepdims=True)
+    variance = (centred * centred).mean(axis=1, keepdims=True)
+    return ((centred / np.sqrt(variance + 1e-3) * g + b) * c).sum()
+
+
+def probabilities(x, c):
+    """A softmax of rows, which is a result too."""
+    p = np.exp(x - x.max(axis=1, keepdims=True))
+    p = p / p.sum(axis=1, keepdims=True)
+    return (np.square(p - c) * p).sum()
+
+
+def centred_twice(x, c):
+    """Two regions: columns are known when all rows are."""
+    h = x / np.sqrt((x * x).sum(axis=1, keepdims=True) + 1.0)
+    h = h - h.mean(axis=0)
+    return (np.exp(h / (1.0 + np.abs(h).max(axis=1, keepdims=True))) * c).sum()
+
+
 CASES = {
+    "normalised rows": (normalised, ((1000, 12), (12,), (12,), (1000, 12))),
+    "probabilities": (probabilities, ((1001, 9), (1001, 9))),
+    "centred twice": (centred_twice, ((1003, 9), (1003, 9))),
     "mixture": (mixture, ((700, 3), (4, 3, 3), (4, 3))),
     "mixture, blocks of one size": (mixture, ((768, 3), (4, 3, 3), (4, 3))),
     "kernel": (kernel, ((520, 3), (520,))),
@@ -118,6 +142,19 @@ def test_blocks_compute_what_whole_arrays_do(case, dtype):
     np.testing.assert_allclose(outputs, expected, rtol=tolerance)
     for found, other in zip(blocked.backward(saved), expected_grads, strict=True):
         np.testing.assert_allclose(found, other, rtol=tolerance, atol=tolerance)
+
+
+def test_what_leaves_is_computed_where_it_is_needed():
+    """A block of the gradient is worked on in its own place, and c * g stays in the block."""
+    arrays = arguments(((4000, 80), (80,), (80,), (4000, 80)), "f64")
+    graph = graphc.trace(normalised, *arrays)
+    source = emitted(graph, Options(cache_bytes=1 << 19), ("x", "g", "b"))[0]
+    body = source[source.index("def value_and_grad") :].partition("\ndef ")[0]
+    assert "out=d_x[block])" in body
+    assert "d_x[block] = " not in body
+    before, _, inside = body.partition("for start in ")
+    assert "np.multiply(c_block, g" in inside
+    assert "c * g" not in before
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 900])

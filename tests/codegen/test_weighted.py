@@ -140,6 +140,15 @@ def test_named_values_are_kept():
     assert "u = x / s" in graphc.compile(b, cache=False).source
 
 
+def test_a_number_and_an_array_may_stand_outside_of_one_sum():
+    def loss(x, s, g, h):
+        return np.sin((x / s * h * g).sum(axis=0)).sum() + (x / s).sum(axis=0)[0]
+
+    x, s, g, _ = arrays_of((N, M), (N, 1), (M,), (1,))
+    lines = lines_of(loss, x, s, g, np.float64(0.5))
+    assert any("1.0 / s[:, 0]" in line for line in lines)
+
+
 def test_long_sums_of_single_precision_are_not_added_in_sequence():
     x, g = arrays_of((4, 5000), (5000,), dtype=np.float32)
 
