@@ -20,6 +20,7 @@ from codegen.emit import Emitter, Plan
 from codegen.entry import Check, check
 from codegen.names import ModuleNames, Names, identifier
 from codegen.plan.blocks import Blocks, blocks, separate
+from codegen.plan.broadcasts import BUFFER, repeats_long_rows
 from codegen.plan.buffers import buffers
 from codegen.plan.copies import copy_transposed
 from codegen.plan.costs import numbers_pay
@@ -44,7 +45,7 @@ from codegen.printers import MathPrinter, Printer, dtype_text
 from codegen.program import Function, Node, Options, Program, Tree, Var
 from codegen.record import struct
 from codegen.results import Result
-from codegen.source import Assign, Blank, Block, Comment, Return, Source, docstring
+from codegen.source import Assign, Blank, Block, Comment, Do, Return, Source, docstring
 from codegen.types import Shape, Size, product, size_names, size_text
 from codegen.unrolled import unrolled
 
@@ -269,6 +270,8 @@ def emit_function(
         for var, found in arrays
     ]
     head = [*_head(planned, made, identifier(program.name)), *elements]
+    if repeats_long_rows(plan.sheet, plan.regions, dict(options.sizes)):
+        body = _with_short_buffer(body, plan.scope.fresh("buffer"))
     if head and isinstance(body[0], Comment):
         body.insert(0, Blank())
     doc = [docstring(function.doc, 4)] if function.doc else []
@@ -305,6 +308,16 @@ def _on_numbers(
     if not numbers_pay(planned.plan.sheet, numbers.plan.sheet, unpacked, packed):
         return None
     return numbers, arrays
+
+
+def _with_short_buffer(body: list[Source], name: str) -> list[Source]:
+    """The statements, while NumPy's buffer is short."""
+    return [
+        Comment("Rows of more than half of NumPy's buffer are repeated without a copy."),
+        Assign(name, f"np.setbufsize({BUFFER})"),
+        Block("try:", body),
+        Block("finally:", [Do(f"np.setbufsize({name})")]),
+    ]
 
 
 def _check(program: Program, planned: Planned) -> Check | None:

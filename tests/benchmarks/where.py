@@ -7,6 +7,7 @@ import re
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def _timed(tree: ast.Module, scope: dict[str, Any]) -> tuple[list[float], list[s
     texts: list[str] = []
     scope["_read"] = _clock(taken)
     body: list[ast.stmt] = list(ast.parse("_read(-1)").body)
-    for statement in function.body:
+    for statement in _statements(function.body):
         body.append(statement)
         documents = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         if documents or isinstance(statement, ast.Return):
@@ -64,6 +65,15 @@ def _timed(tree: ast.Module, scope: dict[str, Any]) -> tuple[list[float], list[s
     function.body = body
     ast.fix_missing_locations(tree)
     return taken, texts
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements in order, also those that a buffer's size is set for."""
+    for statement in body:
+        if isinstance(statement, ast.Try) and not statement.handlers:
+            yield from _statements(statement.body)
+        else:
+            yield statement
 
 
 def _general(text: str) -> str:
