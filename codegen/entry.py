@@ -19,6 +19,8 @@ _CHECKED = {"f64": "F64", "f32": "F32", "i64": "I64", "i32": "I32", "bool": "BOO
 Binds = dict[tuple[Var, int], SizeRule]
 # The width of a chain of comparisons, with room for its indentation and an `and`.
 _CHAIN = 72
+# A function of more inputs is not headed by what they should be.
+_MANY_INPUTS = 16
 _PYTHON = {"f64": "float", "bool": "bool"}
 
 
@@ -44,6 +46,12 @@ class Check:
     condition: str
     body: tuple[Source, ...]
     others: tuple[str, ...] = ()
+
+    @property
+    def aside(self) -> bool:
+        """Whether the condition stands in the checking function: a reader of a function of many
+        inputs looks for its formulas."""
+        return len(self.inputs) > _MANY_INPUTS
 
     @property
     def names(self) -> str:
@@ -256,7 +264,10 @@ def check_function(name: str, made: Check) -> Source:
     doc = Lines(
         ['"""The inputs, converted where that loses nothing; else the error says which."""']
     )
-    return Block(f"def {name}({made.arguments}):", [doc, *made.body, Return(made.names)])
+    body = [*made.body, Return(made.names)]
+    if made.aside:
+        body.insert(0, Block(f"if {made.condition}:", [Return(made.names)]))
+    return Block(f"def {name}({made.arguments}):", [doc, *body])
 
 
 def helpers(where: str, needs: set[str]) -> list[Source]:

@@ -348,7 +348,10 @@ def _head(planned: Planned, made: Made, where: str) -> list[Source]:
     if checked is not None and checked.condition:
         # The module fills in the call, for functions share their checking functions.
         made.call = Assign(checked.names, "")
-        head.append(Block(f"if {_negated(checked.condition)}:", [made.call]))
+        if checked.aside:
+            head.append(made.call)
+        else:
+            head.append(Block(f"if {_negated(checked.condition)}:", [made.call]))
     bound = bindings(function, texts)
     for name, text in sizes.rename.items():
         if name in sizes.used and name in bound:

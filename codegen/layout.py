@@ -9,6 +9,8 @@ import re
 from functools import lru_cache
 
 WIDTH = 88
+# More names than these are not worth a line each.
+_MANY_NAMES = 6
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _BRACKET = re.compile(r"[][(){}]")
@@ -87,12 +89,27 @@ def _operand(part: str, indent: int) -> list[str]:
 
 
 def _items(items: list[str], indent: int) -> list[str]:
-    """One item a line, each with a comma."""
+    """One item a line, each with a comma; many names fill the lines."""
+    names = [item.removesuffix(",") for item in items]
+    if len(names) > _MANY_NAMES and all(map(str.isidentifier, names)):
+        return _filled(names, indent)
     lines: list[str] = []
     for item in items:
         lines += wrap(item.removesuffix(","), indent, after=1)
         lines[-1] += ","
     return lines
+
+
+def _filled(names: list[str], indent: int) -> list[str]:
+    """Names with commas, as many as fit on each line."""
+    lines: list[str] = []
+    line = ""
+    for name in names:
+        if line and len(line) + len(name) + indent + 2 > WIDTH:
+            lines.append(line)
+            line = ""
+        line += f" {name}," if line else f"{name},"
+    return [" " * indent + text for text in (*lines, line)]
 
 
 def _parenthesise(text: str, indent: int) -> list[str]:

@@ -156,6 +156,11 @@ class _Module:
         # What a reader wants to see comes first: the NumPy bodies of scalar functions go last.
         fallbacks = [source for one in made for source in one.fallback]
         own = routines(set().union(*(one.routines for one in made)))
+        if checkers:
+            heading = (
+                "Called where an input is not exactly as declared: it is converted, or refused."
+            )
+            checkers = [Blank(2), Comment(heading), *checkers]
         body += [*functions, *own, *checkers, *helper_sources, *fallbacks]
         text = render(body)
         head = self._imports(modules, any("np." in line for line in text.lines))

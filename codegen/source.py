@@ -167,15 +167,32 @@ def docstring(text: str, indent: int) -> Lines:
 
 
 def _paragraph(text: str, width: int, hang: str = "") -> list[str]:
-    """The text in lines of at most `width`, broken at spaces, what follows a break after `hang`;
-    line breaks are kept."""
+    """The text in lines of at most `width`, broken at spaces, outside brackets where it can be.
+
+    What follows a break stands after `hang`; line breaks are kept.
+    """
     lines: list[str] = []
     for line in text.splitlines():
         while len(line) > width:
-            cut = line.rfind(" ", 1, width + 1)
+            cut = _cut(line, width)
             if cut <= 0:
                 break
             lines.append(line[:cut])
             line = hang + line[cut + 1 :].lstrip()
         lines.append(line)
     return lines
+
+
+def _cut(line: str, width: int) -> int:
+    """The space to break at: in the line's second half, the last one in the fewest brackets."""
+    last = line.rfind(" ", 1, width + 1)
+    best, least, depth = last, 1 << 30, 0
+    for position in range(min(last, width) + 1):
+        char = line[position]
+        if char in "([":
+            depth += 1
+        elif char in ")]":
+            depth -= 1
+        elif char == " " and depth <= least and 2 * position > width:
+            best, least = position, depth
+    return best

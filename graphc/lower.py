@@ -55,13 +55,27 @@ class Constants:
         assert isinstance(params, kinds.ConstantParams)
         found = self._vars.get(params)
         if found is None:
-            found = Constant(Var(node.name or "constant", node.type, bool(node.name)), params.value)
+            found = Constant(
+                Var(node.name or _constant_name(params.value), node.type, bool(node.name)),
+                params.value,
+            )
             self._vars[params] = found
         return found.var
 
     @property
     def all(self) -> tuple[Constant, ...]:
         return tuple(self._vars.values())
+
+
+def _constant_name(value: np.ndarray[Any, Any]) -> str:
+    """What an array without a name is called: by what its elements are, where they are simple."""
+    if value.dtype.kind == "b":
+        return "mask"
+    if not value.any():
+        return "zeros"
+    if value.ndim == 2 and np.array_equal(value, np.eye(*value.shape)):
+        return "identity"
+    return "indices" if value.dtype.kind == "i" else "constant"
 
 
 class Body:

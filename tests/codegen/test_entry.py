@@ -337,3 +337,17 @@ def test_stored_constants_are_checked(tmp_path):
     np.savez(tmp_path / "p.npz", large=np.arange(100.0) + 1)
     with pytest.raises(ValueError, match="large is not the array that this module was made with"):
         run()
+
+
+def test_many_inputs_are_checked_aside():
+    import graphc
+
+    types = {f"x{k}": "f64[n]" for k in range(20)}
+    graph = graphc.trace(lambda **xs: sum(x.sum() for x in xs.values()), **types)
+    compiled = graphc.compile(graph)
+    body = compiled.source.partition("def value(")[2].partition("\ndef ")[0]
+    assert "dtype" not in body
+    arrays = {name: [1.0, 2.0] for name in types}
+    assert compiled(**arrays) == 60.0
+    with pytest.raises(graphc.GraphValueError, match="n is 2 in x0 but 3 in x7"):
+        compiled(**{**arrays, "x7": [1.0, 2.0, 3.0]})

@@ -125,3 +125,18 @@ def test_docstrings_are_closed(doc):
     tree = ast.parse(source)
     assert ast.get_docstring(tree.body[0])
     assert max(map(len, source.splitlines())) <= WIDTH
+
+
+def test_many_names_fill_their_lines():
+    names = [f"value_{k}" for k in range(40)]
+    lines = wrap(f"return loss, ({', '.join(names)})", 4)
+    assert max(map(len, lines)) <= WIDTH
+    assert len(lines) < 10
+    assert " ".join(line.strip() for line in lines) == f"return loss, ( {', '.join(names)}, )"
+
+
+def test_a_wide_operand_is_broken_at_its_own_operators():
+    factors = " * ".join(f"factor_{k}" for k in range(12))
+    lines = wrap(f"total = {factors} + rest", 0)
+    assert max(map(len, lines)) <= WIDTH
+    assert lines[-2:] == ["    + rest", ")"]

@@ -416,7 +416,7 @@ def test_evaluate_takes_no_step():
         (lambda: optimizers.RMSProp(0.1, epsilon=0), ValueError, "epsilon=0 should be > 0"),
         (lambda: optimizers.Adam(0.1, clip=1.0), TypeError, "clip=1.0 should be ClipByValue"),
         (lambda: schedules.step(0.1, 0.5, 0), ValueError, "step: every=0 should be > 0"),
-        (lambda: graphc.train_step(len, optimizers.Adam(0.1)), TypeError, "trace the loss first"),
+        (lambda: graphc.train_step(len, optimizers.Adam(0.1)), TypeError, "trace a function first"),
         (lambda: graphc.train_step(net(), "adam"), TypeError, "give one of graphc.optimizers"),
         (
             lambda: graphc.train_step(

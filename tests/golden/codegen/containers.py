@@ -49,6 +49,9 @@ def f(params):
     }
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(
     params_layers_0_W, params_layers_0_b, params_pair_left, params_pair_right
 ):

@@ -37,6 +37,9 @@ def f(a0, a1):
     return y
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(a0, a1):
     """The inputs, converted where that loses nothing; else the error says which."""
     a0 = _as_array("a0", a0, F64, "f64[b, 3, 7, 7]", 4)

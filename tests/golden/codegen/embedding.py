@@ -39,6 +39,9 @@ def _sum_short_rows(rows, values, count):
     return total
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(table, word, d_y):
     """The inputs, converted where that loses nothing; else the error says which."""
     table = _as_array("table", table, F64, "f64[words, 8]", 2)

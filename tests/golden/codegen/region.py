@@ -23,6 +23,9 @@ def f(x):
     return y
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(x):
     """The inputs, converted where that loses nothing; else the error says which."""
     x = _as_array("x", x, F32, "f32[n]", 1)

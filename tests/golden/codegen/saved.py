@@ -39,6 +39,9 @@ def backward(saved, d_y):
     return _new(Grads, (d_W, count))
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(x, W):
     """The inputs, converted where that loses nothing; else the error says which."""
     x = _as_array("x", x, F64, "f64[n]", 1)

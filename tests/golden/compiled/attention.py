@@ -178,16 +178,17 @@ def value_and_grad(x, Wq, Wk, Wv):
     d_Wv = x.reshape(batch*time, 16).T @ d_v.reshape(batch*time, 16)  # f32[16, 16]
     del mixed, d_mixed, v, d_v
 
-    # d_Wq = einsum('ijk,ijl->lk', weights * (d_weights - sum(d_weights * weights,
-    #     axis=2, keepdims=True)) * 0.25 @ (x @ Wk), x)
+    # d_Wq = einsum('ijk,ijl->lk', weights * (d_weights -
+    #     sum(d_weights * weights, axis=2, keepdims=True)) * 0.25 @ (x @ Wk), x)
     d_Wq_product = np.subtract(
         d_weights, np.vecdot(d_weights, weights)[:, :, None], out=d_weights
     )
     d_Wq_product *= weights
     d_Wq_product *= 0.25
 
-    # d_Wk = einsum('ikj,ijl->lk', (x @ Wq).swapaxes(-2, -1) @ (weights * (d_weights -
-    #     sum(d_weights * weights, axis=2, keepdims=True)) * 0.25), x)
+    # d_Wk = einsum('ikj,ijl->lk', (x @ Wq).swapaxes(-2, -1) @
+    #     (weights * (d_weights - sum(d_weights * weights, axis=2, keepdims=True)) *
+    #     0.25), x)
     d_Wk = (
         x.reshape(batch*time, 16).T
         @ (
@@ -198,6 +199,9 @@ def value_and_grad(x, Wq, Wk, Wv):
     # d_Wq, continued
     d_Wq = x.reshape(batch*time, 16).T @ (d_Wq_product @ x_Wk).reshape(batch*time, 16)
     return attention, _new(Grads, (d_Wq, d_Wk, d_Wv))
+
+
+# Called where an input is not exactly as declared: it is converted, or refused.
 
 
 def _check_inputs(x, Wq, Wk, Wv):

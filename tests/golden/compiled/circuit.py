@@ -54,6 +54,9 @@ def value_and_grad(x, y, z):
     return f, _new(Grads, (z, z, q))
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(x, y, z):
     """The inputs, converted where that loses nothing; else the error says which."""
     x = _as_number("x", x, F64, "f64")

@@ -148,6 +148,9 @@ def value_and_grad(x, K):
     return features, _new(Grads, (d_K,))
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(x, K):
     """The inputs, converted where that loses nothing; else the error says which."""
     x = _as_array("x", x, F64, "f64[n, 2, 8, 8]", 4)

@@ -179,6 +179,9 @@ def value_and_grad(x, y, W1, b1, W2, b2):
     return loss, _new(Grads, (d_W1, d_b1, d_W2, d_b2))
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(x, y, W1, b1, W2, b2):
     """The inputs, converted where that loses nothing; else the error says which."""
     x = _as_array("x", x, F64, "f64[batch, 64]", 2)

@@ -88,6 +88,9 @@ def value_and_grad(w0, x0, w1, x1, w2):
         return _value_and_grad_numpy(w0, x0, w1, x1, w2)
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(w0, x0, w1, x1, w2):
     """The inputs, converted where that loses nothing; else the error says which."""
     w0 = _as_number("w0", w0, F64, "f64")

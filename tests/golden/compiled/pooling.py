@@ -136,6 +136,9 @@ def value_and_grad(x):
     return pooled, _new(Grads, (d_x,))
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(x):
     """The inputs, converted where that loses nothing; else the error says which."""
     x = _as_array("x", x, F32, "f32[n, 4, 17, 17]", 4)

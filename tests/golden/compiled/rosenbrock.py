@@ -97,6 +97,9 @@ def value_and_grad(x):
     return rosenbrock, _new(Grads, (d_x,))
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(x):
     """The inputs, converted where that loses nothing; else the error says which."""
     x = _as_array("x", x, F64, "f64[n]", 1)

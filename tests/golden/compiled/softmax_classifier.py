@@ -132,6 +132,9 @@ def value_and_grad(x, y, W, decay):
     return classifier, _new(Grads, (d_W,))
 
 
+# Called where an input is not exactly as declared: it is converted, or refused.
+
+
 def _check_inputs(x, y, W, decay):
     """The inputs, converted where that loses nothing; else the error says which."""
     x = _as_array("x", x, F32, "f32[n, 4]", 2)
