@@ -270,7 +270,7 @@ def emit_function(
         for var, found in arrays
     ]
     head = [*_head(planned, made, identifier(program.name)), *elements]
-    if repeats_long_rows(plan.sheet, plan.regions, dict(options.sizes)):
+    if repeats_long_rows(plan.sheet, plan.scale, plan.regions, dict(options.sizes)):
         body = _with_short_buffer(body, plan.scope.fresh("buffer"))
     if head and isinstance(body[0], Comment):
         body.insert(0, Blank())

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.plan.blocks import Blocks
-from codegen.plan.steps import Apply, Sheet, Step, values_of
+from codegen.plan.steps import LARGE, Apply, Sheet, Step, values_of
 from codegen.types import Shape, Size, product, substitute
 
 BUFFER = 1024
@@ -22,7 +22,7 @@ _MANY = 1 << 16
 
 
 def repeats_long_rows(
-    sheet: Sheet, loops: Mapping[Step, object], sizes: Mapping[str, Size]
+    sheet: Sheet, scale: list[int], loops: Mapping[Step, object], sizes: Mapping[str, Size]
 ) -> bool:
     """Whether most of what elementwise functions repeat is repeated along such rows."""
     cut = {
@@ -34,7 +34,8 @@ def repeats_long_rows(
     }
     long = short = 0
     for step in sheet.steps:
-        if not isinstance(step, Apply) or not step.function.ufunc:
+        large = scale[step.out.index] == LARGE
+        if not large or not isinstance(step, Apply) or not step.function.ufunc:
             continue
         shape = step.out.shape
         count = substitute(product(shape), sizes)
