@@ -17,7 +17,8 @@ array times the other factors; so that no digits cancel that did not before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from codegen.expr import FUNCTIONS, Number
@@ -32,6 +33,7 @@ from codegen.plan.steps import (
     Sheet,
     Step,
     Value,
+    outs_of,
     values_of,
 )
 from codegen.plan.sums import MANY, adds_rows, shows_windows
@@ -39,8 +41,8 @@ from codegen.plan.uses import Uses
 from codegen.program import Reshape
 from codegen.types import Shape, product
 
-# What is longer is left as it is: factors of a term, terms of a sum, chains, sums of a function.
-_FACTORS, _TERMS, _DEPTH, _SUMS = 4, 4, 16, 64
+# What is longer is left as it is: factors of a term, terms of a sum, chains.
+_FACTORS, _TERMS, _DEPTH = 4, 4, 16
 # What it costs to make a large array, to do so from a smaller one that is repeated, and to read it.
 _MADE, _REPEATED, _READ = 2, 3, 1
 _MINUS = Number(-1.0)
@@ -79,9 +81,9 @@ class Part(NamedTuple):
 def weigh(sheet: Sheet, uses: Uses) -> bool:
     """Rewrite sums in place; whether anything changed, so that uses must be counted again."""
     folds = [step for step in sheet.steps if isinstance(step, Fold) and _is_candidate(step)]
-    if not 0 < len(folds) <= _SUMS:
+    if not folds:
         return False
-    near, far = _Terms(uses, through=False), _Terms(uses, through=True)
+    far = _Terms(uses, through=True)
     parts = {fold: found for fold in folds if (found := _parts(far.of(fold), fold))}
     # A base that is a sum of the program is computed as that, by its name.
     owners: dict[Base, Fold] = {}
@@ -97,15 +99,19 @@ def weigh(sheet: Sheet, uses: Uses) -> bool:
                 able[fold] = found
         elif len(found) == 1 or all(part.base in alone for part in found):
             able[fold] = found
-    passes = _Passes(sheet, uses, folds, near, owners)
+    there = {base for base, fold in owners.items() if fold not in able}
+    passes = _Passes(sheet, uses, able, there)
+    for fold, found in able.items():
+        passes.take_apart(fold, found)
     chosen = dict(able)
-    least = passes.count(chosen)
-    for fold in able:
+    for fold, found in able.items():
         # Each has to be worth it, for the code says it less plainly.
-        rest = {other: found for other, found in chosen.items() if other is not fold}
-        count = passes.count(rest)
-        if count <= least:
-            chosen, least = rest, count
+        least = passes.total
+        passes.put_together(fold, found)
+        if passes.total <= least:
+            del chosen[fold]
+        else:
+            passes.take_apart(fold, found)
     if not chosen:
         return False
     # Where a product is made for weighted sums, a plain sum of it reads it too.
@@ -262,65 +268,101 @@ def _is_shaped(operand: Operand, shape: Shape) -> bool:
 
 
 class _Passes:
-    """Counts passes over large arrays, by estimate."""
+    """Counts passes over large arrays, by estimate, while sums are taken apart and put together.
+
+    total: more or less than at first. A value that is read no longer is not made, nor is what it
+    alone reads. there: the bases that are computed in any case.
+    """
 
     def __init__(
-        self,
-        sheet: Sheet,
-        uses: Uses,
-        folds: list[Fold],
-        near: _Terms,
-        owners: Mapping[Base, Fold],
+        self, sheet: Sheet, uses: Uses, folds: Iterable[Fold], there: Collection[Base]
     ) -> None:
-        self.results = [value for value in sheet.values if uses.returned[value.index]]
-        self.folds = folds
-        self.near = near
-        self.owners = owners
+        self.total = 0
+        self.there = there
+        self._near = _Terms(uses, through=False)
+        self._reads = [uses.count(value) for value in sheet.values]
+        self._bases: Counter[Base] = Counter()
+        self._products: Counter[tuple[Value, ...]] = Counter()
+        for fold in folds:
+            self._acquire(self._whole(fold)[1])
+            self._release(values_of(fold))
 
-    def count(self, chosen: Mapping[Fold, list[Part]]) -> int:
-        """What the function costs where the chosen sums are taken apart."""
-        total = 0
-        bases: set[Base] = set()
-        seen = set(self.results)
-        pending = list(self.results)
+    def take_apart(self, fold: Fold, parts: list[Part]) -> None:
+        """The sum is computed of its parts."""
+        cost, reads = self._whole(fold)
+        self._acquire(_read_by(parts))
+        self._release(reads)
+        self.total -= cost
+        for part in parts:
+            self.total += self._new(part.base)
+            self._bases[part.base] += 1
+            self._products[part.base.large] += 1
+
+    def put_together(self, fold: Fold, parts: list[Part]) -> None:
+        """The sum is computed as it stands again."""
+        cost, reads = self._whole(fold)
+        self._acquire(reads)
+        self._release(_read_by(parts))
+        self.total += cost
+        for part in parts:
+            self._bases[part.base] -= 1
+            self._products[part.base.large] -= 1
+            self.total -= self._new(part.base)
+
+    def _new(self, base: Base) -> int:
+        """What a base costs that nothing else needs, and its product."""
+        made = 0 if self._products[base.large] else _MADE * (len(base.large) - 1)
+        return made + (0 if self._bases[base] or base in self.there else _READ)
+
+    def _whole(self, fold: Fold) -> tuple[int, list[Value]]:
+        """The cost of a sum as it stands, and what it reads: constant factors cost nothing."""
+        (summed,) = values_of(fold)
+        (term, *more) = self._near.of(fold)
+        if more:
+            return _READ, [summed]
+        varying = sum(not is_constant(factor, fold.axes, summed) for factor, _ in term.small)
+        cost = _READ + _MADE * (len(term.large) - 1) + _REPEATED * varying
+        return cost, [*term.large, *(k for k, _ in term.small if isinstance(k, Value))]
+
+    def _acquire(self, values: list[Value]) -> None:
+        pending = list(values)
         while pending:
-            step = pending.pop().step
-            if step is None:
-                continue
-            read: Collection[Operand] = step.operands
-            if step in chosen:
-                assert isinstance(step, Fold)
-                found = chosen[step]
-                bases.update(part.base for part in found)
-                read = [value for part in found for value in part.base.large]
-                read += [
-                    factor
-                    for part in found
-                    for factor, _ in (*part.base.weights, *part.along, *part.outside)
-                ]
-            elif isinstance(step, Fold) and _is_candidate(step):
-                total += _READ
-                (term, *more) = self.near.of(step)
-                if not more:
-                    total += _cost(term, step)
-                    read = [*term.large, *(factor for factor, _ in term.small)]
-            elif isinstance(step, Apply) and _is_large(step.out.shape):
-                total += _REPEATED if _repeats(step) else _MADE
-            for operand in read:
-                if isinstance(operand, Value) and operand not in seen:
-                    seen.add(operand)
-                    pending.append(operand)
-        products = {base.large for base in bases}
-        total += sum(_MADE * (len(large) - 1) for large in products)
-        owned = {base for base in bases if base in self.owners and self.owners[base] not in chosen}
-        return total + _READ * (len(bases) - len(owned))
+            value = pending.pop()
+            self._reads[value.index] += 1
+            if self._reads[value.index] == 1:
+                self.total += _weight(value.step)
+                pending.extend(_made_of(value))
+
+    def _release(self, values: list[Value]) -> None:
+        pending = list(values)
+        while pending:
+            value = pending.pop()
+            self._reads[value.index] -= 1
+            if not self._reads[value.index]:
+                self.total -= _weight(value.step)
+                pending.extend(_made_of(value))
 
 
-def _cost(term: Term, fold: Fold) -> int:
-    """Of the product that is added up, without what is constant along the sum."""
-    (like,) = values_of(fold)
-    varying = sum(not is_constant(factor, fold.axes, like) for factor, _ in term.small)
-    return _MADE * (len(term.large) - 1) + _REPEATED * varying
+def _read_by(parts: list[Part]) -> list[Value]:
+    """What parts are computed of."""
+    read: list[Operand] = []
+    for part in parts:
+        read += part.base.large
+        read += [k for k, _ in (*part.base.weights, *part.along, *part.outside)]
+    return [operand for operand in read if isinstance(operand, Value)]
+
+
+def _made_of(value: Value) -> list[Value]:
+    """What is read for this value alone."""
+    step = value.step
+    return [] if step is None or len(outs_of(step)) > 1 else values_of(step)
+
+
+def _weight(step: Step | None) -> int:
+    """The cost of a step that makes a large array."""
+    if not isinstance(step, Apply) or not _is_large(step.out.shape):
+        return 0
+    return _REPEATED if _repeats(step) else _MADE
 
 
 def _repeats(step: Apply) -> bool:

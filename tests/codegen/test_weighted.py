@@ -156,3 +156,20 @@ def test_long_sums_of_single_precision_are_not_added_in_sequence():
         return np.sin((x * g).sum(axis=1)).sum()
 
     assert not any("x @ g" in line for line in lines_of(loss, x, g, rtol=1e-3))
+
+
+def test_the_number_of_sums_does_not_matter():
+    x, g, b, c = arrays_of((N, M), (M,), (M,), (N, M))
+    one = normalisation(1)
+
+    def loss(x, g, b, c):
+        return sum(one(x + float(k), g, b, c) for k in range(15))
+
+    graph = graphc.trace(loss, x, g, b, c)
+    compiled = graphc.compile(graph, wrt=("x", "g", "b"), cache=False)
+    body = compiled.source.partition("def value_and_grad")[2].partition("\ndef ")[0]
+    assert body.count("(1.0 / ") >= 15
+    slopes = evaluate_outputs(grad(graph, wrt=["x", "g"]), {"x": x, "g": g, "b": b, "c": c})
+    found = compiled.value_and_grad(x, g, b, c)[1]
+    np.testing.assert_allclose(found.x, slopes["d_x"], rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(found.g, slopes["d_g"], rtol=1e-9)
