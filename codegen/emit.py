@@ -18,8 +18,11 @@ from codegen.looped import write_offsets, write_push, write_rows, write_sweep
 from codegen.names import Names
 from codegen.plan.blocks import Blocks
 from codegen.plan.buffers import Buffers
+from codegen.plan.fusion import goes_straight
 from codegen.plan.memory import Memory
+from codegen.plan.shapes import full
 from codegen.plan.steps import (
+    LARGE,
     Apply,
     Assemble,
     At,
@@ -371,13 +374,44 @@ class Emitter:
         if joined:
             self.assign(step, name, joined)
             return
-        self.assign(step, name, filled(printer, step.out, step.fill, step.exhaustive))
+        straight = self._is_straight(step, 0)
+        gaps = _gaps(step.regions[0]) if straight and str(step.fill) in ("0", "0.0") else None
+        empty = step.exhaustive or gaps is not None
+        self.assign(step, name, filled(printer, step.out, step.fill, empty))
+        for gap in gaps or ():
+            self.sources.append(Assign(f"{name}[{subscript(printer, gap)}]", "0.0", tag=step.tag))
         for at, (region, part) in enumerate(zip(step.regions, step.operands, strict=True)):
             # What is added first is added to zeros.
             operator = "+=" if step.add and (at or step.fill != 0) else "="
             target = f"{name}[{subscript(printer, region)}]"
+            if self._is_straight(step, at):
+                assert isinstance(part, Value)
+                assert isinstance(part.step, Apply)
+                self.sources.append(Do(self._with_out(part.step, target), step.tag))
+                continue
             value = printer.operand(part)
             self.sources.append(Assign(target, value, operator, tag=step.tag))
+
+    def _is_straight(self, step: Assemble, position: int) -> bool:
+        """Whether a large part is computed in its place."""
+        part = step.operands[position]
+        if not isinstance(part, Value) or not self.plan.inline[part.index]:
+            return False
+        return self.plan.scale[part.index] == LARGE and goes_straight(step, position)
+
+
+def _gaps(region: tuple[At | Span, ...]) -> list[tuple[Span, ...]] | None:
+    """What a region leaves of an array, where it is cut along one axis; None where along more."""
+    cut = [axis for axis, e in enumerate(region) if isinstance(e, At) or e.size != e.length]
+    if len(cut) != 1:
+        return None
+    entry = region[cut[0]]
+    if isinstance(entry, At) or entry.step != 1:
+        return None
+    stop, length = entry.start + entry.size, entry.length
+    spans = [Span(0, entry.start, 1, length), Span(stop, length - stop, 1, length)]
+    whole = [full(e.length) for e in region if isinstance(e, Span)]
+    return [(*whole[: cut[0]], span, *whole[cut[0] + 1 :]) for span in spans if span.size != 0]
 
 
 def _row_routine(step: Put) -> str:

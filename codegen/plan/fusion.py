@@ -26,6 +26,7 @@ from codegen.plan.steps import (
     Put,
     Rows,
     Sheet,
+    Span,
     Step,
     Sweep,
     Value,
@@ -166,7 +167,26 @@ def _is_inline(
             and _has_longer(reader, out, chain, uses)
             and not _has_room(step, uses, position)
         )
+    if isinstance(reader, Assemble) and goes_straight(reader, reader.operands.index(out)):
+        return True
     return chain[out.index] <= 1
+
+
+def goes_straight(step: Assemble, position: int) -> bool:
+    """Whether an operand may be computed in its region of the result."""
+    part, region = step.operands[position], step.regions[position]
+    if step.exhaustive or (step.add and (position or step.fill != 0)):
+        return False
+    if not isinstance(part, Value) or not isinstance(part.step, Apply):
+        return False
+    function = part.step.function
+    # With `out=` a power is another function: x ** 0.5 is a square root.
+    return (
+        function.ufunc
+        and function.name != "power"
+        and part.dtype == step.out.dtype
+        and part.shape == tuple(entry.size for entry in region if isinstance(entry, Span))
+    )
 
 
 def _has_room(step: Apply, uses: Uses, position: Mapping[Step, int]) -> bool:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import codegen
-from codegen.program import Entry, Function, Leaf, Options, Param, SizeRule, Tree, Var
+from codegen.program import Entry, Function, Leaf, Options, Param, SizeRule, Slice, Tree, Var
+from codegen.types import ArrayType
 from tests.codegen.compare import check
 from tests.codegen.programs import (
     ONE,
@@ -465,3 +466,22 @@ def unnamed_saved():
     checked = Entry((SizeRule("n", x, 0),), trusted=("saved",))
     backward = Function("backward", "", params, tuple(b.statements), Leaf(d_x), checked)
     return program("p", forward, backward)
+
+
+@pytest.mark.parametrize("add", [True, False])
+def test_a_part_is_computed_in_its_region(add):
+    """Where it is written first; what it leaves is zeroed, and not what it fills."""
+    v = inputs(x="f64[n]", y="f64[n]")
+    body = Body()
+    n = v["x"].type.shape[0]
+    total = body.apply("f64[n]", "add", body.apply("f64[n]", "exp", v["x"]), v["y"])
+    part = body.apply("f64[n]", "multiply", total, v["x"])
+    longer = ArrayType("f64", (n + 3,))
+    other = body.apply("f64[n]", "multiply", v["y"], 3.0)
+    places = [(Slice((2,), (n,), (1,)), part), (Slice((0,), (n,), (1,)), other)]
+    out = body.write(longer, 0.0, places, add=add, name="out")
+    source = check(program("p", function("f", v, body, out)), n=9).source
+    assert "out = np.empty(n + 3)" in source
+    assert "out[:2] = 0.0" in source
+    assert "out[-1:] = 0.0" in source
+    assert ", out=out[2:-1])" in source
