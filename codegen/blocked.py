@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from codegen.arrays import empty_text, expression, filled
 from codegen.plan.blocks import Blocks, direct, scratch
+from codegen.plan.buffers import origin
 from codegen.plan.steps import Look, Put, Step, Value, values_of
 from codegen.printers import ATOM, SUM
 from codegen.source import Assign, Blank, Block, Comment, Do, Source
@@ -36,17 +37,22 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
     spelled = {value: (text[value.index], level[value.index]) for value in region.sliced}
     reads = [value for step in region.steps for value in values_of(step)]
     whole = {value: names[value.index] for value in region.leaving}
+    origins = {value: origin(value, region.steps, plan.buffers) for value in whole}
+    lent = {plan.buffers.inplace[step.out.index] for step in region.steps}
     targets = {v: f"{name}[{_cut(region.axes[v], block)}]" for v, name in whole.items()}
     starts = direct(region, plan.buffers, plan.inline)
     into: dict[Value, str] = {}
     renamed: dict[str, str] = {}
     statements: dict[Step, Callable[[], Source]] = {}
     for value, name in whole.items():
-        outside.append(Assign(name, filled(printer, value, 0, empty=True), tag=tag))
+        if origins[value] is None:
+            outside.append(Assign(name, filled(printer, value, 0, empty=True), tag=tag))
+        else:
+            targets.pop(value)
         step = value.step
         if value in reads or plan.buffers.inplace[value.index] or isinstance(step, Put):
             renamed[name] = renamed.get(name) or fresh(f"{name}_block")
-            if value in starts:
+            if value in starts and value in targets:
                 into[starts[value]] = targets.pop(value)
         elif step is not None:
             statements[step] = _writing(emitter, step, targets.pop(value))
@@ -60,16 +66,21 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
             outside.append(Assign(name, "[]", tag=tag))
         statements[step] = _adding(emitter, step, name)
 
+    storage: dict[Value, str] = {}
     inside: list[Source] = [Assign(block, f"slice({start}, {start} + {region.rows})", tag=tag)]
     for value in region.sliced:
         index = value.index
         cut, bound = f"{printer.operand(value, ATOM)}[{_cut(region.axes[value], block)}]", ATOM
         if value in region.counters:
             cut, bound = f"{cut} - {start}", SUM
-        if reads.count(value) > 1:
-            name = fresh(f"{_base(value, names)}_block")
+        if reads.count(value) > 1 or value in lent:
+            name = renamed.get(names[index]) or fresh(f"{_base(value, names)}_block")
             inside.append(Assign(name, cut, tag=tag))
             cut, bound = name, ATOM
+            if value in lent:
+                # What works in the block's storage may bear the name of the whole.
+                storage[value] = names[index]
+                renamed[names[index]] = names[index] = name
         text[index], level[index] = cut, bound
     for step in region.steps:
         index = step.out.index
@@ -85,8 +96,13 @@ def write_blocks(emitter: Emitter, region: Blocks) -> None:
 
     for value, (cut, bound) in spelled.items():
         text[value.index], level[value.index] = cut, bound
+    for value, name in storage.items():
+        names[value.index] = name
     for value, name in whole.items():
         names[value.index] = text[value.index] = name
+        place = origins[value]
+        if place is not None and names[place.index] != name:
+            outside.append(Assign(name, names[place.index], tag=tag))
     for step, name in parts.items():
         outside.append(Assign(names[step.out.index], total(step, name), tag=tag))
 

@@ -166,12 +166,13 @@ def plan_function(
     small = len(sheet.steps) <= SCALAR_STEPS
     scalar_mode = small and scalar_only(sheet, [known[var] for var in parameters] + results)
     packed = [] if arrays is None else _only_packed(function.result, known, read)
-    inline = inline_values(sheet, read, scale, scalar_mode, packed)
+    donated = _donated(function, options, known)
+    inline = inline_values(sheet, read, scale, scalar_mode, packed, donated)
     blocked = {} if scalar_mode else blocks(sheet, read, inline, options)
     apart = {step for block in blocked.values() for step in block.steps}
     regions = {} if scalar_mode else tiles(sheet, read, inline, options, apart)
     callables = frozenset(program.callables)
-    places = buffers(sheet, read, inline, scale, callables, _donated(function, options, known))
+    places = buffers(sheet, read, inline, scale, callables, donated)
     settle(regions, places)
     separate(blocked, places)
     sizes = Sizes()

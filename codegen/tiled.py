@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from codegen.arrays import filled, part_of_sum
+from codegen.plan.buffers import origin
 from codegen.plan.steps import Step
-from codegen.plan.tiles import Region, origin, scratch
+from codegen.plan.tiles import Region, scratch
 from codegen.printers import ATOM, dtype_text
 from codegen.source import Assign, Blank, Block, Comment, Do, Lines, Source
 from codegen.types import Shape
@@ -37,7 +38,7 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
     whole = {value: names[value.index] for value in (*region.sliced, *region.leaving)}
     spelled = {value: (text[value.index], level[value.index]) for value in whole}
     renamed = {name: fresh(f"{name}_tile") for name in dict.fromkeys(whole.values()) if name}
-    places = {value: origin(value, region, plan.buffers) for value in region.leaving}
+    places = {value: origin(value, region.steps, plan.buffers) for value in region.leaving}
     rows = scratch(region, plan.buffers, plan.inline)
     direct = set(rows.values())
     for value, place in places.items():

@@ -18,6 +18,7 @@ part by part. The region that saves most is taken, where that is more than addin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from codegen.infer import weak
@@ -180,13 +181,20 @@ def direct(region: Blocks, places: Buffers, inline: list[bool]) -> dict[Value, V
 
 
 def separate(regions: Mapping[Step, Blocks], places: Buffers) -> None:
-    """Steps of a region write into no storage from outside, which the next block may read; and
-    lend none of theirs, which is as small as a block."""
+    """Steps of a region write into storage from outside only where it is cut as they are, so that a
+    block writes what no other block reads; and lend none of theirs, which is as small as a block.
+    """
     for region in regions.values():
         made = {step.out for step in region.steps}
+        entering = {v for step in region.steps for v in values_of(step)} - made
+        shown = Counter(places.root[value.index] for value in entering)
         for value in made:
-            if places.inplace[value.index] not in made:
-                places.inplace[value.index] = None
+            place = places.inplace[value.index]
+            if place is not None and place not in made:
+                alone = place in entering and shown[places.root[place.index]] == 1
+                axis = region.axes.get(place)
+                if not alone or axis is None or axis != region.axes.get(value):
+                    places.inplace[value.index] = None
             places.reused[value.index] = None
         for index, spare in enumerate(places.reused):
             if spare in made:

@@ -8,6 +8,8 @@ care.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from codegen.plan.steps import (
     LARGE,
     Apply,
@@ -19,6 +21,7 @@ from codegen.plan.steps import (
     Step,
     Take,
     Value,
+    outs_of,
 )
 from codegen.plan.uses import Uses
 from codegen.program import Broadcast, Reshape
@@ -105,6 +108,15 @@ def _claim(step: Step, plan: Buffers, callables: frozenset[str]) -> None:
         plan.owned[out.index] = True
 
 
+def origin(value: Value, steps: Iterable[Step], places: Buffers) -> Value | None:
+    """The value from outside these steps in whose storage one of theirs ends, if there is one."""
+    made = {out for step in steps for out in outs_of(step)}
+    place = places.inplace[value.index]
+    while place is not None and place in made:
+        place = places.inplace[place.index]
+    return place
+
+
 def last_reads(
     sheet: Sheet, uses: Uses, inline: list[bool], plan: Buffers, scale: list[int]
 ) -> tuple[list[int], dict[int, list[Value]]]:
@@ -171,7 +183,7 @@ def _place(
             continue
         if isinstance(step, Put) and _overlaps(step, operand, plan):
             continue
-        if best is None or _better(operand, best, returned):
+        if best is None or _better(operand, best, returned, plan):
             best = operand
     return best
 
@@ -183,12 +195,20 @@ def _is_reshaped(operand: Value, root: Value) -> bool:
     return isinstance(step, Look) and isinstance(step.kind, Reshape) and step.operands[0] is root
 
 
-def _better(operand: Value, best: Value, returned: bool) -> bool:
+def _better(operand: Value, best: Value, returned: bool, plan: Buffers) -> bool:
     """Whether a step rather works in `operand` than in `best`."""
-    donated, before = operand.step is None, best.step is None
+    donated, before = _is_given(operand, plan), _is_given(best, plan)
     if donated is not before:
         return donated is returned
     return best.keep and not operand.keep
+
+
+def _is_given(value: Value, plan: Buffers) -> bool:
+    """Whether the value lies in the storage of an argument."""
+    place: Value | None = value
+    while place is not None:
+        value, place = place, plan.inplace[place.index]
+    return value.step is None
 
 
 def _overlaps(step: Put, base: Value, plan: Buffers) -> bool:

@@ -66,10 +66,12 @@ def inline_values(
     scale: list[int],
     scalar_mode: bool,
     packed: Collection[Value] = (),
+    donated: frozenset[int] = frozenset(),
 ) -> list[bool]:
     """For each value: whether it is part of its readers' expressions.
 
     packed: values that are nothing but an element of one returned array.
+    donated: arguments, by value index, in whose storage results may be made.
     """
     count = len(sheet.values)
     inline = [False] * count
@@ -87,6 +89,8 @@ def inline_values(
                 many += functions[operand.index]
         if isinstance(step, Look):
             many -= 1
+        if donated and _takes_over(step, uses, scale, donated):
+            continue
         if (
             weak(out.dtype)
             or _is_inline(step, uses, scale, chain, scalar_mode, deep, many, position)
@@ -96,6 +100,23 @@ def inline_values(
             depth[index] = deep + (not isinstance(step, Look))
             functions[index] = many
     return inline
+
+
+def _takes_over(step: Step, uses: Uses, scale: list[int], donated: frozenset[int]) -> bool:
+    """Whether the step works in the storage of a donated argument, for a result that then does."""
+    out = step.out
+    readers = uses.readers[out.index]
+    if not isinstance(step, Apply) or scale[out.index] != LARGE or len(readers) != 1:
+        return False
+    result = readers[0].out
+    same = (out.dtype, out.shape)
+    given = (
+        isinstance(operand, Value)
+        and operand.index in donated
+        and (operand.dtype, operand.shape) == same
+        for operand in step.operands
+    )
+    return uses.returned[result.index] and (result.dtype, result.shape) == same and any(given)
 
 
 def _chains(sheet: Sheet, uses: Uses, scale: list[int]) -> list[int]:

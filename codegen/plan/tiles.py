@@ -117,15 +117,6 @@ def settle(regions: Mapping[Step, Region], places: Buffers) -> None:
                 places.inplace[step.out.index] = None
 
 
-def origin(value: Value, region: Region, places: Buffers) -> Value | None:
-    """The value from outside in whose storage a leaving value ends, if there is one."""
-    made = {out for step in region.steps for out in outs_of(step)}
-    place = places.inplace[value.index]
-    while place is not None and place in made:
-        place = places.inplace[place.index]
-    return place
-
-
 def scratch(region: Region, places: Buffers, inline: list[bool]) -> dict[Value, Value]:
     """For each value that starts a chain in storage of its own: the value whose storage that is.
 

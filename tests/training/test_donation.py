@@ -101,3 +101,32 @@ def test_an_unknown_name_is_an_error():
         graphc.GraphNameError, match=r"donate: .* has no input 'W'; did you mean 'w'"
     ):
         graphc.compile(g, donate=("W",))
+
+
+@pytest.mark.parametrize("rule", [graphc.optimizers.Momentum(0.01), graphc.optimizers.Adam(1e-3)])
+def test_a_large_layer_is_updated_in_place(rule):
+    """Its gradient is made block by block, each of which the update takes before the next."""
+
+    @graphc.trace(
+        x="f32[8, 600]", w=graphc.param("f32[600, 4000]", init=graphc.initialisers.normal(0.1))
+    )
+    def loss(x, w):
+        return np.square(np.tanh(x @ w)).mean()
+
+    plain = graphc.train_step(loss, rule)
+    step = graphc.train_step(loss, rule, donate=True)
+    assert "# In blocks that stay in the cache." in step.source
+    x = RNG.normal(size=(8, 600)).astype(np.float32)
+    params, expected = step.init_params(0), plain.init_params(0)
+    state, other = step.init(params), plain.init(expected)
+    given = [params["w"], *(state[slot]["w"] for slot in rule.slots)]
+    for _ in range(3):
+        params, state, value = step(params, state, (x,))
+        expected, other, alike = plain(expected, other, (x,))
+    found = [params["w"], *(state[slot]["w"] for slot in rule.slots)]
+    for one, kept in zip(found, given, strict=True):
+        assert one is kept
+    assert value == alike
+    np.testing.assert_allclose(params["w"], expected["w"], rtol=1e-6, atol=1e-7)
+    for slot in rule.slots:
+        np.testing.assert_allclose(state[slot]["w"], other[slot]["w"], rtol=1e-6, atol=1e-9)
