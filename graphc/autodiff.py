@@ -260,7 +260,15 @@ def vjp(graph: Graph, wrt: Wrt = None, of: str | None = None, stable: bool = Tru
 
 
 def grad(graph: Graph, wrt: Wrt = None, of: str | None = None, stable: bool = True) -> Graph:
-    """The graph of the gradient of the scalar output by each of wrt, named `d_<input>`."""
+    """The graph of the gradient of the scalar output by each of wrt, named `d_<input>`.
+
+    A gradient has the shape and the dtype of its input. Raises GraphTypeError for an integer wrt,
+    GraphValueError where the output is no scalar.
+
+    >>> cube = graphc.trace(lambda x: x**3, "f64")
+    >>> print(graphc.grad(graphc.grad(cube))(2.0))
+    12.0
+    """
     graph = model(graph, wrt, stable)
     name, _ = scalar_output(graph, of, "grad")
     return _result(joint(graph, wrt, (name,), 1.0), "grad", with_value=False)

@@ -66,6 +66,11 @@ def compile(
 
     Raises GraphNameError for an unknown name in wrt, of or sizes, GraphTypeError where a wrt is not
     floating, GraphValueError where `of` is not a scalar, or threads is no positive integer.
+
+    >>> loss = graphc.trace(lambda x, w: ((w * x) ** 2).sum(), "f64[n]", graphc.param("f64"))
+    >>> value, grads = graphc.compile(loss).value_and_grad(np.array([1.0, 2.0]), 3.0)
+    >>> print(value, grads.w)
+    45.0 30.0
     """
     if not isinstance(threads, int) or threads < 1:
         raise GraphValueError(located(f"compile: threads={threads!r}: use 1 or more"))

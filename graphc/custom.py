@@ -53,6 +53,11 @@ def elementwise(
     args: the arguments in order; by default those before the arrow, else in order of appearance.
 
     Raises GraphSyntaxError for a formula that cannot be read.
+
+    >>> swish = graphc.elementwise("swish", "x / (1 + exp(-x))")
+    >>> activation = graphc.trace(lambda x: swish(x).sum(), "f64[n]")
+    >>> graphc.compile(activation, wrt="x").value_and_grad(np.zeros(2))[1]
+    array([0.5, 0.5])
     """
     return ElementwiseFunction(define(name, formula, args, doc=doc))
 
@@ -91,6 +96,11 @@ def contraction(name: str, formula: str, doc: str = "") -> ContractionFunction:
         stands for the axes that are left, and the body may be any scalar formula of its factors.
 
     Raises GraphSyntaxError for a formula that cannot be read.
+
+    >>> outer = graphc.contraction("outer", "y[i,j] = a[i] * b[j]")
+    >>> outer(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    array([[3., 4.],
+           [6., 8.]])
     """
     _check_name("contraction", name)
     return ContractionFunction(name, read(name, formula), doc)

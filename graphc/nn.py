@@ -194,6 +194,11 @@ def cross_entropy(scores: Any, labels: Any, axis: int = -1) -> Any:
 
     labels: integers of the shape of scores without `axis`; or probabilities of scores' own shape,
         and then the result is -sum(labels * log_softmax(scores)).
+
+    Raises GraphTypeError for labels that are neither, GraphValueError for another shape.
+
+    >>> print(f"{graphc.cross_entropy(np.array([[3.2, 5.1, -1.7]]), np.array([0]))[0]:.2f}")
+    2.04
     """
     # An array of labels stands as it is: it does not meet the scores in promotion.
     return apply(lambda s, y: cross_entropy_node(s, y, axis), scores, _array(labels))
