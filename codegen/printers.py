@@ -240,7 +240,10 @@ def _ternary(printer: Printer, step: Apply) -> Text:
         text = printer.operand(branch, OR)
         loose = not isinstance(branch, Value) or weak(branch.dtype)
         plain = step.out.dtype == "f64" and not printer.strict
-        if loose and not plain and not weak(step.out.dtype):
+        if _is_bool(branch) and step.out.dtype not in ("bool", "bool?"):
+            # Beside a number NumPy makes a number of it; Python returns it as it is.
+            text = f"{'float' if plain else _CONVERSIONS[step.out.dtype]}({text})"
+        elif loose and not plain and not weak(step.out.dtype):
             text = f"{_CONVERSIONS[step.out.dtype]}({text})"
         texts.append(text)
     return f"{texts[0]} if {printer.operand(condition, OR)} else {texts[1]}", TERNARY

@@ -34,3 +34,15 @@ def test_values_and_gradients(name):
         shift[at] = step
         slope = (program(X + shift) - program(X - shift)) / (2 * step)
         np.testing.assert_allclose(found[at], slope, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", ["", "[1]", "[2]", "[2, n]"])
+def test_a_condition_beside_a_number_is_a_number(shape):
+    """max'(a, b) is where(a == b, 0.5, a > b): in Python's words it would be a bool."""
+    graph = graphc.trace(lambda a, b: np.maximum(a, b).sum(), f"f64{shape}", f"f64{shape}")
+    size = {"": (), "[1]": (1,), "[2]": (2,), "[2, n]": (2, 3)}[shape]
+    gradient = graphc.compile(graphc.grad(graph, graph.input_names[0]), ())
+    for a, expected in ((1.0, 0.0), (2.0, 0.5), (3.0, 1.0)):
+        found = gradient(np.full(size, a), np.full(size, 2.0))
+        assert np.asarray(found).dtype == np.float64
+        np.testing.assert_array_equal(found, np.full(size, expected))
