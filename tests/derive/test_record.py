@@ -43,7 +43,7 @@ def test_the_record_is_within_the_limits_or_says_so(op):
 
 def test_forms_beyond_the_limits_are_few_and_known():
     """Two first derivatives, where hypot itself is subnormal and where pi x overflows; and second
-    ones: of betaln for negative arguments, of i1e, of power by both, and at the ends of the range."""
+    ones: of betaln for negative arguments, of i1e, of power by both, and at the range's ends."""
     beyond = {
         f"{name} by {arg}"
         for name, section in SECTIONS.items()
