@@ -55,8 +55,8 @@ _COMMUTATIVE = frozenset({"add", "multiply"})
 # Shorter or fewer rows are added element by element, in one call.
 _LONG_ROW = 32
 _MANY_ROWS = 64
-# So many characters of names are deleted on one line.
-_NAMES_WIDTH = 88
+# So many characters of names are deleted on one line, which may stand in a loop.
+_NAMES_WIDTH = 76
 
 
 @struct

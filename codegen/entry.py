@@ -264,9 +264,10 @@ def check_function(name: str, made: Check) -> Source:
     doc = Lines(
         ['"""The inputs, converted where that loses nothing; else the error says which."""']
     )
-    body = [*made.body, Return(made.names)]
+    result = Return(f"({made.names})" if made.aside else made.names)
+    body = [*made.body, result]
     if made.aside:
-        body.insert(0, Block(f"if {made.condition}:", [Return(made.names)]))
+        body.insert(0, Block(f"if {made.condition}:", [result]))
     return Block(f"def {name}({made.arguments}):", [doc, *body])
 
 

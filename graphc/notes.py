@@ -26,6 +26,8 @@ WIDTH = 72
 LONGEST = 160  # two lines: what is longer, code says better
 # A function of more nodes has plain formulas, and none for gradients: nobody reads it whole.
 READ_WHOLE = 5_000
+# (Of a branch that was not chosen, the partial may be infinite or undefined.)
+_ABSORBS = "absorb(d, p) = d * p, and 0 where d is 0, whatever p is"
 _SPELLER = Speller(False, lambda op: op.name, plain_size)
 _ELLIPSIS = Spelt("...")
 # What says less of a gradient than the code does.
@@ -141,7 +143,10 @@ def _remarks(
         head = heads.get(node)
         if head is None or head not in backward or not isinstance(op, Elementwise):
             continue
-        remark = "" if TABLE.get(op.name) is op else _partial(op)
+        if op.name == "absorb":
+            remark = _ABSORBS
+        else:
+            remark = "" if TABLE.get(op.name) is op else _partial(op)
         known = lines.setdefault(head, [])
         if remark and remark not in known:
             known.append(remark)

@@ -170,7 +170,7 @@ def _partial(node: Node, spelt: Operand) -> Spelt | None:
     if known is not None and is_arithmetic(parse(known.formula, known.args)):
         return _arithmetic(op, [spelt(x) for x in node.inputs])
     inputs = node.inputs
-    if op.output and known is not None:
+    if known is not None and op.args and op.args[-1] not in known.args:
         # The op's own output stands for its operands.
         y = inputs[-1]
         inputs = y.inputs if y.op.name == primal else inputs[:-1] or inputs

@@ -85,3 +85,20 @@ def test_a_line_that_says_it_all_has_no_comment():
     source = graphc.compile(loss, wrt="W").source
     assert "d_W = x.T @ d_h" in source
     assert "# d_W" not in source
+
+
+def test_what_a_zero_cotangent_absorbs_is_told():
+    @graphc.trace(x="f64[n]")
+    def loss(x):
+        return np.where(x > 0, np.sqrt(x), 0.0).sum()
+
+    source = graphc.compile(loss).source
+    assert "# absorb(d, p) = d * p, and 0 where d is 0, whatever p is" in source
+
+
+def test_a_slope_by_the_output_is_one_of_the_operand():
+    @graphc.trace(x="f64[n, 3]", w="f64[3]")
+    def loss(x, w):
+        return graphc.softplus(x @ w).sum()
+
+    assert "softplus'(x @ w)" in graphc.compile(loss, wrt="w").source

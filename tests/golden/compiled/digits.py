@@ -112,7 +112,6 @@ def backward(saved, d_loss=1.0):
     d_h = d_scores @ W2.T  # f64[batch, 32]
     d_W2 = h.T @ d_scores  # f64[32, 10]
 
-    # d_b1 = sum(d_h * relu'(h), axis=0)
     # d relu(x)/dx = y > 0, y = relu(x)
     d_h *= h > 0.0
     d_b1 = d_h.sum(axis=0)
@@ -170,7 +169,7 @@ def value_and_grad(x, y, W1, b1, W2, b2):
     d_h = d_scores @ W2.T  # f64[batch, 32]
     d_W2 = h.T @ d_scores  # f64[32, 10]
 
-    # d_b1 = sum(d_h * relu'(h), axis=0)
+    # d_b1 = sum(d_h * relu'(x @ W1 + b1), axis=0)
     # d relu(x)/dx = y > 0, y = relu(x)
     d_h *= h > 0.0
     d_b1 = d_h.sum(axis=0)
