@@ -14,12 +14,13 @@ from codegen.arrays import (
 )
 from codegen.blocked import write_blocks
 from codegen.comments import without_echoes
-from codegen.looped import write_offsets, write_push, write_rows, write_sweep
+from codegen.looped import write_offsets, write_push, write_repeat, write_rows, write_sweep
 from codegen.names import Names
 from codegen.plan.blocks import Blocks
 from codegen.plan.buffers import Buffers
 from codegen.plan.fusion import goes_straight
 from codegen.plan.memory import Memory
+from codegen.plan.rounds import Repeat
 from codegen.plan.shapes import full
 from codegen.plan.steps import (
     LARGE,
@@ -76,6 +77,8 @@ class Plan:
     threads: int = 1
     into: Mapping[Value, str] = MappingProxyType({})
     workspace: Workspace | None = None
+    # Of every loop, one round.
+    rounds: Mapping[Repeat, Plan] = MappingProxyType({})
 
 
 class Emitter:
@@ -126,6 +129,14 @@ class Emitter:
             elif step not in inside:
                 self._step(step)
         return without_echoes(self.sources)
+
+    def round(self, step: Repeat) -> Emitter:
+        """What writes one round of a loop."""
+        plan, printer = self.plan.rounds[step], self.printer
+        size = len(plan.sheet.values)
+        inner = type(printer)(size, printer.size, printer.callables, printer.strict)
+        inner.modules, inner.routines = printer.modules, printer.routines
+        return Emitter(plan, inner, self.loops)
 
     def _drop(self, values: Sequence[Value], tag: str) -> None:
         """Names of dead arrays, which would keep their storage."""
@@ -247,6 +258,8 @@ class Emitter:
             write_rows(self, step)
         elif isinstance(step, Push):
             write_push(self, step)
+        elif isinstance(step, Repeat):
+            write_repeat(self, step)
         elif isinstance(step, Invoke) and len(step.outs) > 1:
             names = [self._target(out) for out in outs_of(step)]
             self.assign(step, ", ".join(names), expression(self.printer, step)[0])

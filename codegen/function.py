@@ -28,10 +28,11 @@ from codegen.plan.factors import gather
 from codegen.plan.flatten import Known, flatten, leaves
 from codegen.plan.floats import use_math
 from codegen.plan.fusion import inline_values, scalar_only
-from codegen.plan.memory import memory
+from codegen.plan.memory import Memory, memory
 from codegen.plan.naming import name_values
 from codegen.plan.offsets import offsets
 from codegen.plan.ones import numbers
+from codegen.plan.rounds import Repeat
 from codegen.plan.schedule import schedule
 from codegen.plan.shared import share
 from codegen.plan.steps import Apply, Invoke, Sheet, Step, Value, scales
@@ -138,21 +139,7 @@ def plan_function(
     """
     sheet, known = flatten(function, program.constants, options)
     results = [known[var] for var in leaves(function.result)]
-    read = uses(sheet, results)
-    if share(sheet, read):
-        read = uses(sheet, results)
-    for _ in range(_ROUNDS):
-        changed = False
-        for rewrite in (strengthen, weigh, gather, simplify_sums, numbers):
-            if rewrite(sheet, read):
-                read, changed = uses(sheet, results), True
-        if not changed:
-            break
-    use_math(sheet, read)
-    if copy_transposed(sheet, dict(options.sizes)):
-        read = uses(sheet, results)
-    if offsets(sheet, read, dict(options.sizes)):
-        read = uses(sheet, results)
+    read = _rewritten(sheet, results, options)
     scope = Names(module.taken)
     if arrays is None:
         texts, containers = parameter_names(function, scope, saved)
@@ -187,6 +174,11 @@ def plan_function(
     bytes_ = memory(sheet, read, inline, places, loops, dict(options.sizes))
     plan = Plan(sheet, read, scale, inline, places, names, scope, scalar_mode, loops, bytes_)
     plan.threads = options.threads
+    plan.rounds = {
+        step: _plan_round(step, plan, options, callables)
+        for step in sheet.steps
+        if isinstance(step, Repeat)
+    }
     if workspace is not None and not scalar_mode:
         tiled = [step for region in loops.values() for step in region.steps]
         plan.workspace = workspace
@@ -204,6 +196,40 @@ def _only_packed(result: Node, known: Known, read: Uses) -> list[Value]:
         elif isinstance(node, Tree):
             arrays += node.items
     return [x for x in inside if times[x] == 1 and not read.readers[x.index]]
+
+
+def _rewritten(sheet: Sheet, results: Sequence[Value], options: Options) -> Uses:
+    """Who reads what, after every rewriting of the steps."""
+    read = uses(sheet, results)
+    if share(sheet, read):
+        read = uses(sheet, results)
+    for _ in range(_ROUNDS):
+        changed = False
+        for rewrite in (strengthen, weigh, gather, simplify_sums, numbers):
+            if rewrite(sheet, read):
+                read, changed = uses(sheet, results), True
+        if not changed:
+            break
+    use_math(sheet, read)
+    if copy_transposed(sheet, dict(options.sizes)):
+        read = uses(sheet, results)
+    if offsets(sheet, read, dict(options.sizes)):
+        read = uses(sheet, results)
+    return read
+
+
+def _plan_round(step: Repeat, outer: Plan, options: Options, callables: frozenset[str]) -> Plan:
+    """All decisions about one round of a loop; its values from outside get their text later."""
+    sheet, sizes = step.inner, dict(options.sizes)
+    read = _rewritten(sheet, step.kept, options)
+    scale = scales(sheet.values, sizes)
+    schedule(sheet, read, scale)
+    inline = inline_values(sheet, read, scale, False)
+    places = buffers(sheet, read, inline, scale, callables)
+    states = {value.index: outer.scope.fresh(value.hint or "state") for value, _, _ in step.carried}
+    names = name_values(sheet, read, inline, places, outer.scope, states)
+    bytes_ = Memory([0] * len(sheet.steps), 0, 0, {})
+    return Plan(sheet, read, scale, inline, places, names, outer.scope, False, {}, bytes_)
 
 
 def _found_sizes(sheet: Sheet, read: Uses, names: list[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codegen.arrays import empty_text, expression, filled, span_text, transposed
+from codegen.plan.rounds import Repeat
 from codegen.plan.steps import Offsets, Push, Rows, Span, Strip, Sweep, Value
 from codegen.printers import ATOM
 from codegen.source import Assign, Block, Do, Lines, Source
@@ -245,3 +246,42 @@ def write_push(emitter: Emitter, step: Push) -> None:
         _looped(emitter, step, variables, adding),
     ]
     _each_image(emitter, step, before, body, f"range({printer.size(out.shape[0])})")
+
+
+# -- steps one after another -----------------------------------------------------------------------
+
+
+def write_repeat(emitter: Emitter, step: Repeat) -> None:
+    """A loop over steps: what a round needs of the one before is bound again at its end."""
+    plan, printer = emitter.plan, emitter.printer
+    inner = emitter.round(step)
+    names, count = inner.plan.names, inner.plan.uses.count
+    variable = emitter.counter("step")
+    wanted = [
+        (plan.names[out.index], out, result)
+        for out, result in zip(step.outs, step.results, strict=True)
+        if plan.uses.count(out)
+    ]
+    for name, out, _ in wanted:
+        emitter.assign(step, name, filled(printer, out, 0, empty=True))
+    for state, number, _ in step.carried:
+        text = printer.operand(step.operands[number])
+        emitter.sources.append(Assign(names[state.index], text, tag=step.tag))
+    body: list[Source] = []
+    for value, number in step.whole:
+        names[value.index] = printer.operand(step.operands[number], ATOM)
+    for row, number in step.rows:
+        text = f"{printer.operand(step.operands[number], ATOM)}[{variable}]"
+        if count(row) > 1:
+            names[row.index] = plan.scope.fresh(row.hint or "row")
+            body.append(Assign(names[row.index], text, tag=step.tag))
+        else:
+            names[row.index] = text
+    body += inner.body()
+    for name, _, result in wanted:
+        text = inner.printer.operand(result)
+        body.append(Assign(f"{name}[{variable}]", text, tag=step.tag))
+    states = ", ".join(names[state.index] for state, _, _ in step.carried)
+    after = ", ".join(inner.printer.operand(value) for _, _, value in step.carried)
+    body.append(Assign(states, after, tag=step.tag))
+    emitter.sources.append(Block(f"for {variable} in range({step.count}):", body, step.tag))

@@ -2,7 +2,7 @@
 
     Program   = name, inputs, constants, functions, records
     Function  = name, doc, params, body, result, entry
-    Statement = Map | Contract | Reduce | View | Write | Gather | Scatter | Call
+    Statement = Map | Contract | Reduce | View | Write | Gather | Scatter | Call | Loop
     Var       = one value, assigned once, with its type and the name a person would give it
 
 A body is in single-assignment form and in an order that runs: every Var is an input of the function
@@ -252,7 +252,27 @@ class Call:
     tag: str = ""
 
 
-Statement = Union[Map, Contract, Reduce, View, Write, Gather, Scatter, Call]
+@struct
+class Loop:
+    """For t in 0, 1, ..., count - 1: the body, then outs[k][t] = results[k].
+
+    rows: (inside, outside): in step t the Var inside is the Var outside at [t].
+    carried: (inside, initial, following): in the first step the Var inside is the initial one, in
+        every other what `following` was in the step before.
+    body: statements on these and on any Var made before the loop.
+    """
+
+    outs: tuple[Var, ...]
+    count: int
+    rows: tuple[tuple[Var, Var], ...]
+    carried: tuple[tuple[Var, Var, Var], ...]
+    body: tuple[Statement, ...]
+    results: tuple[Var, ...]
+    note: str = ""
+    tag: str = ""
+
+
+Statement = Union[Map, Contract, Reduce, View, Write, Gather, Scatter, Call, Loop]
 
 
 # -- functions -------------------------------------------------------------------------------------

@@ -185,7 +185,9 @@ def _paragraph(text: str, width: int, hang: str = "") -> list[str]:
 
 def _cut(line: str, width: int) -> int:
     """The space to break at: in the line's second half, the last one in the fewest brackets."""
-    last = line.rfind(" ", 1, width + 1)
+    # Not within what the line begins with: a word that is too long would be broken for ever.
+    indented = len(line) - len(line.lstrip())
+    last = line.rfind(" ", indented + 1, width + 1)
     best, least, depth = last, 1 << 30, 0
     for position in range(min(last, width) + 1):
         char = line[position]

@@ -38,6 +38,7 @@ from graphc.ops.kinds import (
     Leaf,
     LinAlg,
     LinAlgParams,
+    LoopParams,
     Pad,
     Place,
     Primitive,
@@ -122,11 +123,27 @@ def evaluate(
             elif isinstance(node.params, SearchParams):
                 found[node] = searches.evaluate(node, *(found[x] for x in node.inputs))
                 sizes[str(node.params.count)] = len(found[node])
+            elif isinstance(node.params, LoopParams):
+                found[node] = _loop(node.params, [found[x] for x in node.inputs], dtype)
             else:
                 found[node] = evaluate_node(
                     node, [found[x] for x in node.inputs], sizes, work, expression, contract
                 )
     return found
+
+
+def _loop(params: LoopParams, args: Sequence[Array], dtype: Any) -> Array:
+    """One result of a loop, step by step."""
+    steps = params.steps
+    body, last = steps.body, steps.rows + len(steps.carried)
+    carried, results = list(args[steps.rows : last]), []
+    for t in range(steps.count):
+        given = [*(x[t] for x in args[: steps.rows]), *carried, *args[last:]]
+        values = {node.name: x for node, x in zip(body.inputs, given, strict=True)}
+        found = list(evaluate_outputs(body, values, dtype).values())
+        carried = [found[k] for k in steps.carried]
+        results.append(found[params.result])
+    return np.stack(results)
 
 
 def evaluate_outputs(

@@ -34,13 +34,14 @@ from graphc import nodes
 from graphc.callables import name_of
 from graphc.errors import GraphTypeError, located
 from graphc.ir import Node
-from graphc.lower_body import argument, instantiated, mapped_body, word
+from graphc.lower_body import argument, instantiated, joined, mapped_body, word
 from graphc.lower_linalg import decomposition, triangle, used_results
+from graphc.lower_loop import loop, wanted_results
 from graphc.matrices import result_types, siblings
 from graphc.ops import kinds
 from graphc.ops.elementwise import TABLE
 from graphc.searches import result_type
-from graphc.types import ArrayType, Size, array_type, broadcast
+from graphc.types import ArrayType, array_type, broadcast
 
 
 class Constants:
@@ -107,6 +108,7 @@ class Body:
         self._saved: dict[Node, Var] = {}
         self._backward: dict[Node, list[Var]] = {}
         self._results: dict[object, dict[int, Var]] = {}  # of decompositions, by their keys
+        self._wanted: Mapping[object, set[int]] = {}  # of loops, by their keys
         self._used_results: Mapping[object, set[int]] = {}
 
     def lower(self, order: Sequence[Node], wanted: Iterable[Node]) -> None:
@@ -118,6 +120,7 @@ class Body:
         for node in keep:
             self._uses[node] = self._uses.get(node, 0) + 1
         self._find_merged(order)
+        self._wanted = wanted_results(order)
         self._used_results = used_results(node for node in order if node not in self.vars)
         for node in order:
             if node not in self.vars and node not in self._merged and not _is_deferred(node):
@@ -188,6 +191,8 @@ class Body:
                 self._linalg(node)
             case kinds.Search():
                 self._search(node)
+            case kinds.Loop():
+                self._loop(node)
             case kinds.Primitive():
                 self._primitive(node)
             case kinds.Leaf() if isinstance(node.params, kinds.RangeParams):
@@ -339,7 +344,7 @@ class Body:
             case kinds.Place(region, _):
                 self._add(Write(out, 0, (region,), operands), node)
             case kinds.Concatenate(axis):
-                self._add(Write(out, 0, _joined(operands, axis), operands, exhaustive=True), node)
+                self._add(Write(out, 0, joined(operands, axis), operands, exhaustive=True), node)
             case _:
                 raise AssertionError(f"a layout with params {params}")
 
@@ -425,6 +430,17 @@ class Body:
             outs = self._results[key] = dict(enumerate(made))
         self.vars[node] = outs[params.result]
 
+    def _loop(self, node: Node) -> None:
+        """One loop for all its results that are needed."""
+        params = node.params
+        assert isinstance(params, kinds.LoopParams)
+        key = (params.steps, node.inputs)
+        if key not in self._results:
+            args = [self.var(x) for x in node.inputs]
+            made, self._results[key] = loop(self, params.steps, args, self._wanted[key])
+            self._add(made, node)
+        self.vars[node] = self._results[key][params.result]
+
     def _primitive(self, node: Node) -> None:
         op, params = node.op, node.params
         assert isinstance(op, kinds.Primitive)
@@ -481,14 +497,3 @@ def _is_zero(node: Node) -> bool:
 def _place(node: Node) -> kinds.Place:
     assert isinstance(node.params, kinds.Place)
     return node.params
-
-
-def _joined(operands: Sequence[Var], axis: int) -> tuple[Slice, ...]:
-    regions: list[Slice] = []
-    start: Size = 0
-    for operand in operands:
-        shape = operand.type.shape
-        starts = tuple(start if k == axis else 0 for k in range(len(shape)))
-        regions.append(Slice(starts, shape, (1,) * len(shape)))
-        start = start + shape[axis]
-    return tuple(regions)

@@ -1,4 +1,4 @@
-"""Scalar formulas as codegen computes them: an op's expression, and a contraction's body."""
+"""Parts of statements: an op's expression, a contraction's body, the regions of what is joined."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from codegen.program import (
     Contract,
     Map,
     Reshape,
+    Slice,
     Statement,
     Transpose,
     Var,
@@ -177,3 +178,15 @@ def _word(op: Elementwise) -> str:
         return op.name
     function = FUNCTIONS.get(found[1])
     return "" if function is not None and function.infix is not None else f"{found[1]}_slope"
+
+
+def joined(operands: Sequence[Var], axis: int) -> tuple[Slice, ...]:
+    """The regions of operands that follow one another along an axis."""
+    regions: list[Slice] = []
+    start: Size = 0
+    for operand in operands:
+        shape = operand.type.shape
+        starts = tuple(start if k == axis else 0 for k in range(len(shape)))
+        regions.append(Slice(starts, shape, (1,) * len(shape)))
+        start = start + shape[axis]
+    return tuple(regions)

@@ -30,6 +30,8 @@ from graphc.ops.kinds import (
     Leaf,
     LinAlg,
     LinAlgParams,
+    Loop,
+    LoopParams,
     Pad,
     Place,
     Primitive,
@@ -417,6 +419,24 @@ def _search(node: Node) -> ArrayType:
     return result_type(op, params.result, params.count, node.inputs[0].type.dtype)
 
 
+def _loop(node: Node) -> ArrayType:
+    params = node.params
+    if not isinstance(params, LoopParams):
+        raise _Broken(f"a loop with {params!r}")
+    steps = params.steps
+    body = steps.body
+    _require(len(node.inputs) == len(body.inputs), "as many operands as a step has")
+    for k, (x, inside) in enumerate(zip(node.inputs, body.inputs, strict=True)):
+        shape = (steps.count, *inside.type.shape) if k < steps.rows else inside.type.shape
+        fits = x.type == array_type(inside.type.dtype, shape)
+        _require(fits, f"operand {k} is {x.type}, a step's {inside.type}")
+    for k, result in enumerate(steps.carried):
+        given, found = body.inputs[steps.rows + k].type, body.outputs[result][1].type
+        _require(given == found, f"what is carried on is {given}, then {found}")
+    type = body.outputs[params.result][1].type
+    return array_type(type.dtype, (steps.count, *type.shape))
+
+
 def _primitive(node: Node) -> ArrayType | None:
     params = node.params
     if not isinstance(params, PrimitiveCall):
@@ -444,5 +464,6 @@ RULES: Mapping[type, Callable[[Node], ArrayType | None]] = {
     Scatter: _scatter,
     LinAlg: _linalg,
     Search: _search,
+    Loop: _loop,
     Primitive: _primitive,
 }

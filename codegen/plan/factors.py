@@ -141,6 +141,8 @@ def _strip(
 
 def _is_part(operand: Value, like: Value, uses: Uses) -> bool:
     """Whether an operand is computed for its one reader, elementwise, and without a name."""
+    if operand.index >= len(uses.readers):
+        return False  # made a moment ago: its readers are not known yet
     if operand.keep or uses.count(operand) != 1 or not isinstance(operand.step, Apply):
         return False
     return _is_whole(operand, like)

@@ -7,6 +7,7 @@ from typing import Any
 
 from codegen.expr import FUNCTIONS, Number
 from codegen.plan.contract import contract
+from codegen.plan.rounds import Repeat
 from codegen.plan.shapes import broadcast, full, reindex
 from codegen.plan.steps import (
     Apply,
@@ -33,6 +34,7 @@ from codegen.program import (
     Function,
     Gather,
     Leaf,
+    Loop,
     Map,
     Node,
     Options,
@@ -40,6 +42,7 @@ from codegen.program import (
     Reshape,
     Scatter,
     Slice,
+    Statement,
     Tree,
     Var,
     View,
@@ -105,18 +108,30 @@ def flatten(
     for param in function.params:
         for var in leaves(param.value):
             known[var] = _leaf(sheet, var)
-    recipes: Recipes = {}
-    for statement in function.body:
+    _flatten(sheet, known, function.body, {}, options)
+    return sheet, known
+
+
+def _flatten(
+    sheet: Sheet,
+    known: Known,
+    body: tuple[Statement, ...],
+    recipes: Recipes,
+    options: Options,
+) -> None:
+    """Steps for the statements, on what is known and what they make."""
+    for statement in body:
         sheet.note, sheet.tag = statement.note, statement.tag
         if isinstance(statement, Map):
             _map(sheet, known, statement, recipes)
+        elif isinstance(statement, Loop):
+            _loop(sheet, known, statement, recipes, options)
         elif isinstance(statement, Contract):
             known[statement.out] = contract(
                 sheet, statement, [known[a] for a in statement.args], options
             )
         else:
             _LOWER[type(statement)](sheet, known, statement)
-    return sheet, known
 
 
 def _leaf(sheet: Sheet, var: Var) -> Value:
@@ -316,6 +331,56 @@ def _call(sheet: Sheet, known: Known, statement: Call) -> None:
         out.step = step
         if var.word and args:
             out.word, out.of = var.word, args[0]
+    sheet.add(step)
+
+
+class _Inside(Known):
+    """What is known in a loop; anything else is a value of outside, taken as it is."""
+
+    def __init__(self, sheet: Sheet, outside: Known) -> None:
+        super().__init__()
+        self.sheet = sheet
+        self.outside = outside
+        self.whole: list[tuple[Value, Value]] = []
+
+    def __missing__(self, var: Var) -> Value:
+        given = self.outside[var]
+        value = self[var] = self.sheet.value(given.dtype, given.shape, given.hint)
+        value.py = given.py
+        self.whole.append((value, given))
+        return value
+
+
+def _loop(sheet: Sheet, known: Known, statement: Loop, recipes: Recipes, options: Options) -> None:
+    """A round of the loop on a sheet of its own."""
+    inner = Sheet()
+    inside = _Inside(inner, known)
+    for var in [row for row, _ in statement.rows] + [state for state, _, _ in statement.carried]:
+        inside[var] = _new(inner, var)
+    _flatten(inner, inside, statement.body, recipes, options)
+    results = tuple(inside[var] for var in statement.results)
+    after = [inside[following] for _, _, following in statement.carried]
+    operands: list[Value] = []
+
+    def number(value: Value) -> int:
+        if value not in operands:
+            operands.append(value)
+        return operands.index(value)
+
+    rows = tuple((inside[row], number(known[stack])) for row, stack in statement.rows)
+    carried = tuple(
+        (inside[state], number(known[initial]), following)
+        for (state, initial, _), following in zip(statement.carried, after, strict=True)
+    )
+    whole = tuple((value, number(given)) for value, given in inside.whole)
+    outs = tuple(_new(sheet, out) for out in statement.outs)
+    known.update(zip(statement.outs, outs, strict=True))
+    step = Repeat(
+        tuple(operands), statement.note, statement.tag, outs, statement.count,
+        inner, results, rows, carried, whole,
+    )  # fmt: skip
+    for out in outs:
+        out.step = step
     sheet.add(step)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 
 from codegen.expr import Number
 from codegen.infer import weak
+from codegen.plan.rounds import Repeat
 from codegen.plan.steps import (
     LARGE,
     Apply,
@@ -170,7 +171,7 @@ def _is_inline(
     if len(readers) != 1 or not readers:
         return False
     if not isinstance(step, Apply):
-        if isinstance(step, Assemble | Put | Offsets | Sweep | Rows | Push):
+        if isinstance(step, Assemble | Put | Offsets | Sweep | Rows | Push | Repeat):
             return False
         if isinstance(step, Invoke) and len(step.outs) > 1:
             return False
@@ -294,7 +295,7 @@ def _needs_name(reader: Step, value: Value, scalar_mode: bool) -> bool:
             return reader.function.name in _MATH_NEEDS_NAMES
         # NumPy's function of a number is called only outside of the domain of that of `math`.
         return reader.out.py and bool(reader.function.domain)
-    if isinstance(reader, Offsets | Sweep | Rows | Push):
+    if isinstance(reader, Offsets | Sweep | Rows | Push | Repeat):
         return True
     if isinstance(reader, Look):
         return isinstance(reader.kind, Window) or (

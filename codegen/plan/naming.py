@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from codegen.expr import Extent, Number
 from codegen.names import Names
 from codegen.plan.buffers import Buffers
+from codegen.plan.rounds import Repeat
 from codegen.plan.steps import (
     Apply,
     Assemble,
@@ -246,6 +247,8 @@ def _of_operands(step: Step, names: list[str], depth: int) -> str:
             return f"{first}_{_slice_word(step.kind)}" if first else ""
         looks = _LOOKS.get(type(step.kind))
         return f"{first.removesuffix('_padded')}_{looks}" if looks and first else ""
+    if isinstance(step, Repeat):
+        return ""
     if isinstance(step, Invoke):
         name = step.function.rpartition(".")[2]
         if name.startswith("_"):

@@ -12,6 +12,7 @@
          | Offsets        windows folded, or added into an array, one offset after another
          | Push           matrix products whose windows are added up, image by image
          | Invoke         a call that is computed as a whole
+         | Repeat         a loop, of which a round has steps of its own (codegen.plan.rounds)
 
 A Program's statements are lowered to steps by `codegen.plan.flatten`. Every later pass reads steps
 and returns a decision about each value, in a list by the value's index.

@@ -8,6 +8,7 @@
        | Gather | Scatter   integer-array indexing and its adjoint
        | LinAlg        a matrix function with a defining equation
        | Search        positions that have a property, as many as there are
+       | Loop          steps one after another, each with what the one before carries on
        | Primitive     forward and VJP by hand
 
 What varies from node to node of one op (axes, a shape, an index formula) is the node's `params`:
@@ -157,6 +158,13 @@ class Search:
     doc: str = ""
 
 
+@record
+class Loop:
+    """Steps one after another; the node's params are `LoopParams`. Made by passes alone."""
+
+    name: str = "loop"
+
+
 class Primitive:
     """Forward and VJP by hand, for what no formula expresses; node's params are a `PrimitiveCall`.
 
@@ -192,6 +200,7 @@ Op = Union[
     Scatter,
     LinAlg,
     Search,
+    Loop,
     Primitive,
 ]
 
@@ -335,6 +344,32 @@ class SearchParams:
     count: Size
 
 
+class Steps:
+    """The steps of a loop. Compared by identity.
+
+    body: one step, a graph. Its inputs are, in this order, a row of each of the loop's first `rows`
+        operands; what the step before carries on, first the loop's next operands; and whole the
+        loop's last ones. Its outputs are what the loop may return.
+    carried: for each value that is carried on, the number of the output that it is.
+    """
+
+    __slots__ = ("body", "carried", "count", "rows")
+
+    def __init__(self, body: Any, count: int, rows: int, carried: tuple[int, ...]) -> None:
+        self.body = body  # an ir.Graph
+        self.count = count
+        self.rows = rows
+        self.carried = carried
+
+
+@record
+class LoopParams:
+    """Which output of a step this node is, for all steps: stacked along a new first axis."""
+
+    steps: Steps
+    result: int
+
+
 Params = Union[
     None,
     InputParams,
@@ -355,4 +390,5 @@ Params = Union[
     PrimitiveCall,
     LinAlgParams,
     SearchParams,
+    LoopParams,
 ]

@@ -6,7 +6,7 @@ simplify     after it: the passes below, to a fixed point; results are kept to r
 settle       before lowering: simplified for good, and the steps of loops computed at once
 
 fold_constants, common_subexpressions, simplify_identities, dead_code      one at a time
-stack_products, stack_sums, join_neighbours                                of unrolled loops
+stack_products, stack_steps, stack_sums, join_neighbours                   of unrolled loops
 
 Every rule of the first two has a name: `stabilise(graph, rules=[...])` uses these alone, and
 `simplify(graph, without=[...])` all others; `stabilise_log` and `simplify_log` tell what was done.
@@ -26,6 +26,7 @@ from graphc.rewrite.identities import EVERY, identity, itself, simplify_identiti
 from graphc.rewrite.neighbours import join_neighbours
 from graphc.rewrite.stabilise import Applied, stabilise, stabilise_log
 from graphc.rewrite.stacking import stack_products, stack_sums
+from graphc.rewrite.steps import stack_steps
 from graphc.rewrite.sums import add_before_placing
 from graphc.rewrite.walk import Step, rebuild
 
@@ -43,6 +44,7 @@ __all__ = [
     "stabilise",
     "stabilise_log",
     "stack_products",
+    "stack_steps",
     "stack_sums",
 ]
 
@@ -101,7 +103,11 @@ def settle(graph: Graph, done: set[Node] | None = None) -> Graph:
     """
     done = set() if done is None else done
     graph = _simplified(graph, True, (), None, done)
-    stacked = join_neighbours(stack_sums(stack_products(add_before_placing(graph))))
+    stacked = stack_products(add_before_placing(graph))
+    steps = stack_steps(stacked)
+    if steps is not stacked:
+        stacked = _simplified(steps, True, (), None, done)
+    stacked = join_neighbours(stack_sums(stacked))
     return graph if stacked is graph else _simplified(stacked, True, (), None, done)
 
 

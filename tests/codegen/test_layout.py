@@ -93,6 +93,12 @@ def test_lines_fit_where_they_can():
     assert max(map(len, wrap(text, 8))) <= WIDTH
 
 
+def test_a_word_too_long_for_a_comment_stands_alone():
+    word = "x" * (WIDTH + 20)
+    text = render([Comment(f"y = {word} + 1")])
+    assert text.lines == ["# y =", f"#     {word} + 1"]
+
+
 def test_render():
     text = render(
         [
