@@ -193,6 +193,8 @@ def _from_poly(poly: Mapping[Monomial, int]) -> Size:
 
 
 def _combine(a: Size, b: Size, sign: int) -> Size:
+    if b == 0:
+        return a
     poly = _poly(a)
     for monomial, c in _poly(b).items():
         poly[monomial] = poly.get(monomial, 0) + sign * c
@@ -200,6 +202,12 @@ def _combine(a: Size, b: Size, sign: int) -> Size:
 
 
 def _times(a: Size, b: Size) -> Size:
+    if isinstance(a, int):
+        a, b = b, a
+    if isinstance(b, int) and isinstance(a, Dim):
+        if b in (0, 1):
+            return a if b else 0
+        return Dim(tuple([(monomial, c * b) for monomial, c in a.terms]))
     poly: dict[Monomial, int] = {}
     for m1, c1 in _poly(a).items():
         for m2, c2 in _poly(b).items():
@@ -287,7 +295,7 @@ def product(shape: Shape) -> Size:
     """The number of elements of a shape."""
     total: Size = 1
     for size in shape:
-        total = size if total == 1 else total * size
+        total = total * size
     return total
 
 
