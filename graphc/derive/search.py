@@ -34,7 +34,8 @@ _SHOWN = 400
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much is spent: `count` points a dtype, and at most `forms` forms of one expression, but
-    for truncated series, which join other forms at one of these `cuts`.
+    for truncated series, which join other forms at one of these `cuts`. After `patience` points
+    beyond the limit a form is not looked at further.
 
     A number of forms, not a time: what is chosen, and so the emitted source, must not depend on
     how busy the machine is.
@@ -44,10 +45,11 @@ class Effort:
     forms: float
     tried: int = 0
     cuts: tuple[float, ...] = CUTS
+    patience: float = score.GIVEN_UP
 
 
 RECORDED = Effort(count=500, forms=math.inf, tried=6)
-QUICK = Effort(count=60, forms=16, cuts=CUTS[1::2])
+QUICK = Effort(count=60, forms=16, cuts=CUTS[1::2], patience=6)
 
 
 def derive(
@@ -139,7 +141,7 @@ def _choose(
     def enough() -> bool:
         return len(measured) >= effort.forms
 
-    def consider(candidates: Iterable[Expr], patience: float = score.GIVEN_UP) -> None:
+    def consider(candidates: Iterable[Expr], patience: float = effort.patience) -> None:
         for form in candidates:
             if form not in measured and set(symbols(form)) <= usable:
                 measured[form] = score.measure(form, where, limit, own, patience)

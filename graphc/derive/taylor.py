@@ -7,6 +7,7 @@ the polynomial through them at so many digits that what is left of the higher te
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
 from mpmath import mp
@@ -62,14 +63,29 @@ def _coefficients(exact: Expr, arg: str, order: int, low: int) -> list[float]:
         if low > 0:
             nodes = [node + half + (node < 0) for node in nodes]
         values = [precise.quick(exact, {arg: node * step}, _WORKING_BITS) for node in nodes]
-        # In units of the step the matrix is one of small integers.
-        matrix = mpmath.matrix([[node**power for power in range(len(nodes))] for node in nodes])
-        solved = mpmath.lu_solve(matrix, mpmath.matrix(values))
+        # In units of the step, where the nodes are small integers.
+        solved = _interpolated(nodes, values)
         scaled = [solved[power] / step**power for power in range(order)]
     largest = max(abs(value) for value in scaled)
     if not largest or any(abs(value) > 1e12 for value in scaled):
         raise precise.Undefined  # a pole, a root or a kink at zero: no power series
     return [float(value) if abs(value) > _NOTHING * largest else 0.0 for value in scaled]
+
+
+def _interpolated(nodes: list[Any], values: list[Any]) -> list[Any]:
+    """The coefficients of the polynomial through the values: Newton's divided differences."""
+    differences = list(values)
+    for level in range(1, len(nodes)):
+        for k in range(len(nodes) - 1, level - 1, -1):
+            rise = differences[k] - differences[k - 1]
+            differences[k] = rise / (nodes[k] - nodes[k - level])
+    found: list[Any] = []
+    for node, difference in zip(reversed(nodes), reversed(differences), strict=True):
+        # found * (x - node) + difference
+        times_x = [mpmath.mpf(0), *found]
+        found = [a - node * b for a, b in zip(times_x, [*found, 0], strict=True)]
+        found[0] += difference
+    return found
 
 
 def _in_powers(coefficients: list[float], x: Expr) -> Expr:
