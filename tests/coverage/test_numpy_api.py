@@ -481,3 +481,19 @@ def test_most_of_numpy_is_traced():
     kinds = [row.kind for row in table.rows() if row.name.count(".") == 1]
     assert kinds.count("traced") >= 250
     assert kinds.count("refused") <= 75
+
+
+def test_infinities_are_compared_without_a_warning():
+    a, b = np.array([np.inf, 1.0, -np.inf]), np.array([np.inf, np.inf, 1.0])
+    compiled = graphc.compile(
+        graphc.trace(lambda a, b: np.isclose(a, b, rtol=0), "f64[3]", "f64[3]")
+    )
+    with np.errstate(all="raise"):
+        np.testing.assert_array_equal(compiled(a, b), [True, False, False])
+
+
+def test_the_largest_of_no_elements_is_an_error():
+    compiled = graphc.compile(graphc.trace(lambda x: np.nanmax(x), "f64[n]"))
+    assert np.isnan(compiled(np.array([np.nan])))
+    with pytest.raises(ValueError, match="zero-size array"):
+        compiled(np.zeros(0))
