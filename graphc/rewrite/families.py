@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping
+from typing import Any
+
+import numpy as np
 
 from codegen.program import Reshape, Slice
 from graphc.ir import Graph, Node
@@ -18,7 +21,7 @@ from graphc.types import Size
 FEWEST = 8
 # So many operands deep nodes are compared: the depth of a step, or near it. Of the first step, that
 # many are in no family, for they lead to other values than those of later steps.
-_DEPTH = 10
+DEPTH = 10
 
 
 def families(graph: Graph, without: Collection[Node] = ()) -> list[list[Node]]:
@@ -27,31 +30,44 @@ def families(graph: Graph, without: Collection[Node] = ()) -> list[list[Node]]:
     Members may depend on one another: a family of a loop's carried values does. Linear time.
     """
     stepping = _stepping(graph)
-    ids: dict[Hashable, int] = {}
-    color: dict[Node, int] = {}
-    local: dict[Node, Hashable] = {}
+    numbers: dict[Hashable, int] = {}
+    kinds: list[int] = []
     for node in graph.nodes:
         own: Hashable = node if isinstance(node.op, Leaf) or node in without else None
-        params: Hashable = node.params
-        if node in stepping:
-            params = stepping[node]
-        local[node] = key = (own, id(node.op), params, node.type)
-        color[node] = ids.setdefault(key, len(ids))
-    if not any(count >= FEWEST for count in Counter(color.values()).values()):
+        key = (own, id(node.op), stepping.get(node, node.params), node.type)
+        kinds.append(numbers.setdefault(key, len(numbers)))
+    if not any(count >= FEWEST for count in Counter(kinds).values()):
         return []
-    compact = dict(color)
-    for _ in range(_DEPTH):
-        # What is alone in its color stays alone: it need not be looked at again.
-        ids = {}
-        color = {
-            node: ids.setdefault((compact[node], *(color[x] for x in node.inputs)), len(ids))
-            for node in graph.nodes
-        }
     groups: dict[int, list[Node]] = {}
-    for node in graph.nodes:
+    for node, color in zip(graph.nodes, _refined(graph, np.array(kinds)), strict=True):
         if node.inputs and node not in without:
-            groups.setdefault(color[node], []).append(node)
+            groups.setdefault(color, []).append(node)
     return [members for members in groups.values() if len(members) >= FEWEST]
+
+
+def _refined(graph: Graph, kinds: np.ndarray[Any, Any]) -> list[int]:
+    """A number each node: equal where the kinds are, and those of all operands, `DEPTH` deep."""
+    place = {node: k for k, node in enumerate(graph.nodes)}
+    columns: list[tuple[list[int], list[int]]] = []  # nodes with a k-th operand, and which it is
+    for k, node in enumerate(graph.nodes):
+        for at, x in enumerate(node.inputs):
+            if at == len(columns):
+                columns.append(([], []))
+            columns[at][0].append(k)
+            columns[at][1].append(place[x])
+    operands = [(np.array(rows), np.array(which)) for rows, which in columns]
+    count = len(kinds)
+    colors = kinds
+    for _ in range(DEPTH):
+        finer, free = colors.copy(), count
+        for rows, which in operands:
+            pairs = finer[rows] * count + colors[which]
+            # (Numbers that no node without this operand has.)
+            finer[rows] = free + np.unique(pairs, return_inverse=True)[1]
+            free += len(rows)
+        colors = np.unique(finer, return_inverse=True)[1]
+    found: list[int] = colors.tolist()
+    return found
 
 
 def row_of(part: Node) -> tuple[Node, int, int] | None:

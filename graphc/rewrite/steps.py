@@ -33,7 +33,7 @@ from graphc.ops.kinds import (
 from graphc.order import users
 from graphc.rewrite.cse import merging
 from graphc.rewrite.dce import dead_code
-from graphc.rewrite.families import FEWEST, families, row_of
+from graphc.rewrite.families import DEPTH, FEWEST, families, row_of
 from graphc.rewrite.loops import Rolled, body, result, rolled
 from graphc.rewrite.parts import take_apart
 from graphc.rewrite.sums import sum_trees, total
@@ -162,6 +162,8 @@ def stack_steps(graph: Graph) -> Graph:
         return graph
     groups = [_Group(family.members, [family]) for family in found if family.parallel]
     groups += _loops(graph, [family for family in found if family.carried])
+    if not _mostly_loops(found, groups):
+        return graph
     order = _order(graph, groups)
     group_of = {node: group for group in groups if group.together for node in group.members}
     if not group_of:
@@ -191,6 +193,13 @@ def stack_steps(graph: Graph) -> Graph:
         graph.name, graph.inputs, graph.outputs, order, graph.arguments, graph.result
     )
     return planned(ordered, step)
+
+
+def _mostly_loops(found: list[_Family], groups: list[_Group]) -> bool:
+    """Whether what steps carry on is computed by loops. Where it is not, the values beside it are
+    made one by one, and a stack of them is copied together: dearer than what it saves."""
+    carried = sum(len(family.members) for family in found if family.carried)
+    return 2 * sum(len(group.members) for group in groups if group.loop) >= carried
 
 
 def _found(graph: Graph) -> tuple[list[_Family], dict[Node, list[Node]]]:
@@ -285,6 +294,9 @@ def _loops(graph: Graph, carried: list[_Family]) -> list[_Group]:
         mutual = [k for k in left if needs[first] >> k & 1 and needs[k] >> first & 1]
         left = [k for k in left if k not in mutual]
         small = all(_is_small(carried[k].members[0]) for k in mutual)
+        # (But for the first steps, families of one loop have as many members as there are steps.)
+        counts = [len(carried[k].members) for k in mutual]
+        small = small and max(counts, default=0) - min(counts, default=0) <= DEPTH
         loop = rolled([carried[k].members for k in mutual], position) if small else None
         if loop is not None:
             families = [_Family(row, False, True) for row in loop.members]
