@@ -34,6 +34,13 @@ class Temporary:
     index: int
 
 
+_OF_BOOLS = {
+    "add": "logical_or",
+    "multiply": "logical_and",
+    "maximum": "logical_or",
+    "minimum": "logical_and",
+}
+
 Ref = Union[Argument, Temporary, Number, Extent]
 
 
@@ -97,6 +104,8 @@ class _Book:
             return folded, weak_dtype(folded.value)
         if function == dtypes[0]:
             return refs[0], dtypes[0]
+        if function in _OF_BOOLS and all(dtype in ("bool", "bool?") for dtype in dtypes):
+            function = _OF_BOOLS[function]  # what NumPy does; Python would count
         dtype = result_dtype(function, dtypes)
         if FUNCTIONS[function].result == "float" and promote(dtypes) == "bool":
             # NumPy would compute the exponential of a bool in half precision.

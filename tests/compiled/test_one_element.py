@@ -46,3 +46,21 @@ def test_a_condition_beside_a_number_is_a_number(shape):
         found = gradient(np.full(size, a), np.full(size, 2.0))
         assert np.asarray(found).dtype == np.float64
         np.testing.assert_array_equal(found, np.full(size, expected))
+
+
+@pytest.mark.parametrize("shape", ["", "[2]", "[n]"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ((x > 0) + (x > 1)) * 1.0,
+        lambda x: (x > 0) * (x > 1) + x,
+        lambda x: np.maximum(x > 0, x > 1) * 2.0,
+        lambda x: np.minimum(x > 0, x > 1) - x,
+    ],
+)
+def test_arithmetic_of_bools_is_logic(function, shape):
+    """True + True is True in NumPy, and 2 in Python."""
+    found = graphc.compile(graphc.trace(function, x=f"f64{shape}"), ())
+    for value in (3.0, 0.5, -1.0):
+        x = np.float64(value) if not shape else np.array([value, 2.0])
+        np.testing.assert_array_equal(found(x), function(x))
