@@ -25,9 +25,19 @@ class Symbol:
 
 @record
 class Number:
-    """A literal: a Python bool, int or float, weak in promotion as NEP 50 has it."""
+    """A literal: a Python bool, int or float, weak in promotion as NEP 50 has it.
+
+    Equal by its text: 1, 1.0 and True are different literals, and so are 0.0 and -0.0, which caches
+    of expressions would else take for each other.
+    """
 
     value: bool | int | float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Number) and repr(self.value) == repr(other.value)
+
+    def __hash__(self) -> int:
+        return hash(repr(self.value))
 
 
 @record

@@ -48,7 +48,8 @@ def literal_operands(node: Node) -> Node | None:
         return None
     if any(x.type.dtype not in FLOATING for x in (node, *node.inputs)):
         return None
-    left = _at_literals(op, tuple([uniform(x) for x in node.inputs]))
+    values = [uniform(x) for x in node.inputs]
+    left = _at_literals(op, tuple([None if v is None else Number(float(v)) for v in values]))
     if isinstance(left, Number):
         return nodes.full(node.type, left.value)
     if isinstance(left, Symbol):
@@ -58,12 +59,8 @@ def literal_operands(node: Node) -> Node | None:
 
 
 @lru_cache(maxsize=4096)
-def _at_literals(op: Elementwise, values: tuple[float | None, ...]) -> Expr:
-    known = {
-        arg: Number(float(value))
-        for arg, value in zip(op.args, values, strict=True)
-        if value is not None
-    }
+def _at_literals(op: Elementwise, values: tuple[Number | None, ...]) -> Expr:
+    known = {arg: value for arg, value in zip(op.args, values, strict=True) if value is not None}
     return fold(replace_symbols(parse(op.formula, op.args), known))
 
 

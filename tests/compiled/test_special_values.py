@@ -111,3 +111,14 @@ def test_a_gradient_of_scalars_is_that_of_arrays(name):
                     theirs[at],
                     scalar.source,
                 )
+
+
+@pytest.mark.parametrize("shape", ["", "[40]"])
+def test_literals_that_are_equal_and_not_the_same(shape):
+    """0.0 and -0.0, one after the other in one process: caches must not mix them up."""
+    x = np.ones(40) if shape else 1.0
+    for zero in (0.0, -0.0, 0.0):
+        found = graphc.compile(
+            graphc.trace(lambda x, z=zero: np.copysign(x, z), x=f"f64{shape}"), ()
+        )
+        np.testing.assert_array_equal(found(x), np.copysign(x, zero))

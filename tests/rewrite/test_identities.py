@@ -13,6 +13,7 @@ from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Contraction, Einstein, Elementwise
 from graphc.rewrite import simplify, simplify_identities, simplify_log
 from graphc.rewrite.identities import EVERY, identity
+from graphc.rewrite.walk import uniform
 from graphc.searches import nearest
 from graphc.types import Dim, parse_type
 from graphc.verify import verify
@@ -456,3 +457,10 @@ def test_identities_keep_values_special_ones_included(case):
         rtol = 1e-4 if value.dtype == np.float32 else 1e-9
         with np.errstate(all="ignore"):
             np.testing.assert_allclose(after[name], value, rtol=rtol, atol=rtol * scale)
+
+
+def test_literal_operands_tell_zeros_apart():
+    twice_b = Elementwise("twice_b", ("a", "b"), "where(b == 1, a, b * 2)")
+    for zero in (0.0, -0.0):
+        found = EVERY["literal_operands"](nodes.elementwise(twice_b, X, number(zero)))
+        assert np.signbit(uniform(found)) == np.signbit(zero)
