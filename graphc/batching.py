@@ -36,10 +36,14 @@ from graphc.ops.kinds import (
 from graphc.types import Shape, array_type
 
 
+class Unbatched(GraphTypeError):
+    """What is computed for one value of its operands at a time."""
+
+
 def batched(roots: Sequence[Node], lead: Shape, by: Mapping[Node, Node]) -> list[Node]:
     """The roots with the axes `lead` in front, from the nodes in `by` with those axes.
 
-    Raises GraphTypeError for what knows no leading axes: a user's primitive, a search, an index
+    Raises Unbatched for what knows no leading axes: a user's primitive, a search, an index
     array that is many.
     """
     found = dict(by)
@@ -75,7 +79,7 @@ def _many(node: Node, lead: Shape, found: Mapping[Node, Node]) -> Node:
         return nodes.reduction(op.name, found[node.inputs[0]], axes, node.params.keepdims)
     if isinstance(op, Layout):
         return _layout(node, found[node.inputs[0]], lead)
-    raise GraphTypeError(located(f"{op.name} is not computed for many operands at once"))
+    raise Unbatched(located(f"{op.name} is not computed for many operands at once"))
 
 
 def _layout(node: Node, many: Node, lead: Shape) -> Node:
@@ -99,7 +103,7 @@ def _layout(node: Node, many: Node, lead: Shape) -> Node:
         case Place(region, shape):
             inside = Slice((*zeros, *region.starts), (*lead, *region.sizes), (*ones, *region.steps))
             return nodes.place(many, inside, (*lead, *shape))
-    raise GraphTypeError(located(f"{node.op.name} is not computed for many operands at once"))
+    raise Unbatched(located(f"{node.op.name} is not computed for many operands at once"))
 
 
 def _contraction(node: Node, lead: Shape, found: Mapping[Node, Node]) -> Node:
@@ -152,7 +156,7 @@ def _scatter(node: Node, lead: Shape, found: Mapping[Node, Node]) -> Node:
 
 def _check_indices(node: Node, indices: Iterable[Node], found: Mapping[Node, Node]) -> None:
     if any(i in found for i in indices):
-        raise GraphTypeError(located(f"{node.op.name}: an index array that is many at once"))
+        raise Unbatched(located(f"{node.op.name}: an index array that is many at once"))
 
 
 def _in_place(axes: Sequence[bool]) -> bool:
@@ -182,7 +186,7 @@ def _matrix_function(node: Node, lead: Shape, found: Mapping[Node, Node]) -> Nod
     assert isinstance(op, LinAlg)
     assert isinstance(params, LinAlgParams)
     if not op.batched:
-        raise GraphTypeError(located(f"{op.name} takes one matrix, not many at once"))
+        raise Unbatched(located(f"{op.name} takes one matrix, not many at once"))
     rule = matrices.signature(op.signature)
     column = any(
         core[-1].endswith("?") and x.type.ndim == 1

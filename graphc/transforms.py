@@ -29,9 +29,9 @@ from graphc.autodiff import (
     resolve_wrt,
     scalar_output,
 )
-from graphc.batching import batched
+from graphc.batching import Unbatched, batched
 from graphc.deltas import delta, simplified
-from graphc.errors import GraphTypeError, GraphValueError, located
+from graphc.errors import GraphValueError, located
 from graphc.freeze import freeze, reachable
 from graphc.graph import Graph
 from graphc.ir import Container, Node
@@ -128,7 +128,7 @@ def _jacobian(graph: ir.Graph, wrt: Wrt, of: str | None) -> Node:
         return nodes.reshape(_on_diagonal(diagonal), shape)
     try:
         return _at_once(output, variable)
-    except GraphTypeError:
+    except Unbatched:
         return _by_rows(output, variable, shape)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import graphc
 from graphc import transforms
+from tests.programs.test_numeric_programs import CASES as CASES_OF_PROGRAMS
 
 RNG = np.random.default_rng(5)
 A, B = RNG.normal(size=(4, 4)), RNG.normal(size=(3, 4))
@@ -164,3 +165,27 @@ def test_float32_stays():
     graph = graphc.trace(lambda x: np.tanh(x) @ x * x, x="f32[n]")
     found = graphc.compile(graphc.jacobian(graph), ())(np.ones(3, np.float32))
     assert found.dtype == np.float32
+
+
+INPUTS = [
+    (name, k)
+    for name, (_, operands, _) in CASES_OF_PROGRAMS.items()
+    for k, operand in enumerate(operands)
+    if np.asarray(operand).dtype.kind == "f" and np.size(operand) <= 40
+]
+
+
+@pytest.mark.parametrize(("name", "k"), INPUTS, ids=[f"{name}-{k}" for name, k in INPUTS])
+def test_hessians_of_programs(name, k):
+    """The Hessian by each input, column by column, is the product of Hessian and unit vector."""
+    function, operands, options = CASES_OF_PROGRAMS[name]
+    given = [np.asarray(operand) for operand in operands]
+    graph = graphc.trace(lambda *xs: function(*xs, *options), *given)
+    x = graph.inputs[k]
+    size, shape = given[k].size, given[k].shape
+    with np.errstate(all="ignore"):
+        found = np.reshape(graphc.compile(graphc.hessian(graph, x.name), ())(*given), (size, size))
+        product = graphc.compile(graphc.hvp(graph, x.name), ())
+        columns = [np.ravel(product(*given, np.reshape(unit, shape))) for unit in np.eye(size)]
+    scale = np.abs(columns).max()
+    np.testing.assert_allclose(found, np.transpose(columns), rtol=1e-9, atol=1e-11 * scale)
