@@ -282,10 +282,18 @@ class Axes:
 
 @record
 class Pad:
-    """Constant padding: (before, after) an axis."""
+    """Constant padding: (before, after) an axis. Padding with 0.0 and with -0.0 differ."""
 
     widths: tuple[tuple[Size, Size], ...]
     value: float = 0.0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Pad):
+            return False
+        return self.widths == other.widths and repr(self.value) == repr(other.value)
+
+    def __hash__(self) -> int:
+        return hash((self.widths, repr(self.value)))
 
 
 @record

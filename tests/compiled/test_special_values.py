@@ -113,6 +113,14 @@ def test_a_gradient_of_scalars_is_that_of_arrays(name):
                 )
 
 
+def test_paddings_that_are_equal_and_not_the_same():
+    def padded(x):
+        return np.pad(x, 1), np.pad(x, 1, constant_values=-0.0)
+
+    found = graphc.compile(graphc.trace(padded, x="f64[3]"), ())(np.ones(3))
+    assert [list(np.signbit(part)[[0, -1]]) for part in found] == [[False] * 2, [True] * 2]
+
+
 @pytest.mark.parametrize("shape", ["", "[40]"])
 def test_literals_that_are_equal_and_not_the_same(shape):
     """0.0 and -0.0, one after the other in one process: caches must not mix them up."""
