@@ -40,7 +40,7 @@ from graphc.ir import Container, Node
 from graphc.lower import Body, Constants
 from graphc.matrices import siblings
 from graphc.notes import notes
-from graphc.ops.kinds import Einstein, LinAlgParams, Primitive, PrimitiveCall
+from graphc.ops.kinds import Einstein, LinAlgParams, LoopParams, Primitive, PrimitiveCall
 from graphc.order import ancestors, in_order, reachable
 from graphc.rewrite import settle, stabilise
 from graphc.sizing import bare_names, bound_names, constraints, least, names_in, rules_of
@@ -404,15 +404,20 @@ def _forward_side(
     values: Iterable[Node], inputs: Sequence[Node], gradients: Iterable[Node]
 ) -> set[Node]:
     """What `forward` computes anyway, what a primitive saves while it does, and the other results
-    of a decomposition."""
+    of a decomposition or of a loop."""
     side = ancestors(values) | set(inputs)
     decomposed = {siblings(node) for node in side if isinstance(node.params, LinAlgParams)}
-    several = LinAlgParams | PrimitiveCall
+    looped = {
+        (node.params.steps, node.inputs) for node in side if isinstance(node.params, LoopParams)
+    }
+    several = LinAlgParams | LoopParams | PrimitiveCall
     for node in in_order(node for node in ancestors(gradients) if isinstance(node.params, several)):
         saved = isinstance(node.params, PrimitiveCall) and node.params.part == "saved"
         if saved and node.inputs[0] in side:
             side.add(node)
         if isinstance(node.params, LinAlgParams) and siblings(node) in decomposed:
+            side.add(node)
+        if isinstance(node.params, LoopParams) and (node.params.steps, node.inputs) in looped:
             side.add(node)
     return side
 

@@ -84,8 +84,9 @@ def test_a_recurrence_is_a_loop_forward_and_backward():
     assert len(counts) == 2
     assert all(count > 25 for count in counts)
     assert len(settled.nodes) < 250
-    # One in value, forward and backward each, two in value_and_grad.
-    assert f.source.count("for step in range(") == 5
+    # One in value and in forward, two in value_and_grad: backward runs none of forward's again.
+    backward = f.source[f.source.index("def backward") : f.source.index("def value_and_grad")]
+    assert backward.count("for step in range(") <= 1
 
 
 def test_a_short_recurrence_stays_as_it_is():
