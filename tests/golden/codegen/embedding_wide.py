@@ -30,18 +30,25 @@ def _sum_rows(rows, values, count):
     added in rounds, one value a row, as long as a round brings many of them in.
     """
     total = np.zeros((count, *values.shape[1:]), values.dtype)
-    total[rows] = values
+    if not values.size:
+        return total
+    # A row is moved as one item, in half the time.
+    row = np.dtype((np.void, total[0].nbytes))
+    items = np.ascontiguousarray(values).reshape(-1).view(row)
+    total.reshape(-1).view(row)[rows] = items
     left = np.arange(len(rows))
     last = np.empty(count, np.intp)
     last[rows] = left
-    left = left[last[rows] != left]
+    left = np.flatnonzero(last.take(rows) != left)
     many = added = len(rows) // 16
     while len(left) and added >= many:
-        again = rows[left]
+        again = rows.take(left)
         last[again] = left
-        taken = last[again] == left
-        which = left[taken]
-        total[rows[which]] += values[which]
+        taken = last.take(again) == left
+        which = again[taken]
+        sums = total.take(which, axis=0)
+        sums += values.take(left[taken], axis=0)
+        total[which] = sums
         left, added = left[~taken], len(which)
     if len(left):
         # Element by element: for whole rows np.add.at takes five times as long.
