@@ -29,11 +29,12 @@ from graphc.types import size_names
 
 if TYPE_CHECKING:
     from codegen.listing import MemoryPlan
-    from codegen.modules import Generated
     from graphc.functions import Plan
 
 Wrt = str | Sequence[str] | None
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
+_FUNCTIONS = ("value", "forward", "backward", "value_and_grad")
+_FIRST = ()  # what `compile` makes: the function that callers most often want
 
 
 def compile(
@@ -87,8 +88,7 @@ def compile(
     options = Options(
         tuple(sorted((sizes or {}).items())), threads, workspace, donate=tuple(donate)
     )
-    with without_collection():
-        return Compiled(graph, wrt, of, options, stable, _cache(cache))
+    return Compiled(graph, wrt, of, options, stable, _cache(cache))
 
 
 def _names(wrt: Any, graph: ir.Graph) -> tuple[str, ...]:
@@ -126,6 +126,9 @@ class Compiled:
     f.memory()                the plan of memory: bytes beside each line, the peak
     f.unchecked               the same functions without checks of their inputs
 
+    Each function is made for itself, which takes a fraction of the time of all: `value_and_grad`,
+    or else `value`, at once; the others where they are first asked for. `source` has them all.
+
     Results are fresh arrays. Raises GraphTypeError and GraphValueError for wrong arguments.
     """
 
@@ -144,69 +147,74 @@ class Compiled:
         self._options = options
         self._stable = stable
         self._cache = cache
-        self._generated: Generated | None = None
-        entry = cache.get(self._key)
-        if entry is None:
-            entry = self._made()
-        self.source = entry.source
-        self._lines: Mapping[str, str] = entry.facts["lines"]
-        self._module = load_source(
-            entry.source, graph.name, self._callables(entry), entry.constants
-        )
-        self._bind(self._module)
+        self._planned: Plan | None = None
+        self._records: dict[str, type] = {}
+        with without_collection():
+            self._entry, self._module = self._load(_FIRST)
 
     def __repr__(self) -> str:
         return f"<compiled {self.graph.name}: {', '.join(self._names)}>"
 
     # -- making ----------------------------------------------------------------------------------
 
-    @property
-    def _key(self) -> str:
+    def _key(self, only: Sequence[str]) -> str:
         # Where SciPy is installed, triangular systems are solved by it.
         scipy = scipy_installed()
-        choices = repr((self._wrt, self._of, self._options, self._stable, scipy))
+        choices = repr((self._wrt, self._of, self._options, self._stable, scipy, only))
         return key_of(digest(self.graph), choices, digest_of_sources(_FOLDER, cache=self._cache))
 
     def _plan(self) -> Plan:
-        from graphc.functions import plan
+        if self._planned is None:
+            from graphc.functions import plan
 
-        return plan(self.graph, self._wrt, self._of)
+            self._planned = plan(self.graph, self._wrt, self._of, self._stable)
+        return self._planned
 
-    def _generate(self) -> Generated:
-        if self._generated is None:
-            from codegen import generate
-            from graphc.functions import program
+    def _load(self, only: Sequence[str]) -> tuple[Entry, ModuleType]:
+        """Binds the functions that are named, and what comes with them, from the cache or made."""
+        key = self._key(only)
+        entry = self._cache.get(key)
+        if entry is None:
+            entry = self._made(only)
+            self._cache.put(key, entry)
+            entry = self._cache.get(key) or entry
+        callables = self._callables(entry.facts["callables"])
+        module = load_source(entry.source, self.graph.name, callables, entry.constants)
+        own = vars(module)
+        for name, value in list(own.items()):
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                # Gradients are of one class, whichever function returns them.
+                own[name] = self._records.setdefault(name, value)
+        self._names: Sequence[str] = entry.facts["functions"]
+        for name in self._names:
+            if callable(own.get(name)):
+                setattr(self, name, guarded(own[name], name, self.graph))
+        return entry, module
 
-            self._generated = generate(program(self._plan(), self._stable), self._options)
-        return self._generated
+    def _made(self, only: Sequence[str]) -> Entry:
+        from codegen import generate
+        from graphc.autodiff import joint
+        from graphc.functions import function_names, program
 
-    def _made(self) -> Entry:
-        generated = self._generate()
+        plan = self._plan()
+        names = function_names(plan)
+        if only == _FIRST:
+            only = ("value_and_grad",) if "value_and_grad" in names else ("value",)
+            if only == ("value",) != names:
+                joint(self.graph, self._wrt)  # what has no derivative is told now
+        if self._options.workspace:
+            only = names  # which share their storage
+        generated = generate(program(plan, only=only), self._options)
         lines = {str(line): tag for line, tag in generated.source_map.items()}
-        callables = dict(generated.callables)
-        # A Program of a hundred thousand statements is not kept for what may never be asked.
-        self._generated = None
-        facts = {"lines": lines, "callables": callables}
-        entry = Entry(generated.source, generated.constants, facts)
-        del generated
-        self._cache.put(self._key, entry)
-        return self._cache.get(self._key) or entry
+        facts = {"lines": lines, "callables": dict(generated.callables), "functions": list(names)}
+        return Entry(generated.source, generated.constants, facts)
 
-    def _callables(self, entry: Entry) -> Mapping[str, Any]:
-        """The user's own primitives and named tuples that the source calls by name."""
-        if not entry.facts["callables"]:
+    def _callables(self, names: Mapping[str, str]) -> Mapping[str, Any]:
+        """The user's own primitives and named tuples, by what the source calls them."""
+        if not names:
             return {}
         own = user_callables(self.graph)
-        return {text: own[name] for text, name in entry.facts["callables"].items()}
-
-    def _bind(self, module: ModuleType) -> None:
-        self._names = [
-            name
-            for name in ("value", "forward", "backward", "value_and_grad")
-            if callable(getattr(module, name, None))
-        ]
-        for name in self._names:
-            setattr(self, name, guarded(getattr(module, name), name, self.graph))
+        return {text: own[name] for text, name in names.items()}
 
     # -- calling ---------------------------------------------------------------------------------
 
@@ -220,7 +228,10 @@ class Compiled:
         return self.value(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("forward", "backward", "value_and_grad"):
+        if name in _FUNCTIONS:
+            if name in self._names:
+                self._load((name,))
+                return vars(self)[name]
             # It is not there because the graph cannot be differentiated: say why.
             from graphc.autodiff import joint, scalar_output
 
@@ -232,21 +243,36 @@ class Compiled:
     @property
     def unchecked(self) -> Unchecked:
         """The functions without input checks: for arguments known to have the declared types."""
-        generated = self._generate()
-        assert generated.program is not None
-        own = generated.program.callables
-        callables = {text: own[name] for text, name in generated.callables.items()}
-        return Unchecked(
-            load_source(generated.unchecked, self.graph.name, callables, generated.constants)
-        )
+        return Unchecked(self._names, self._load_unchecked)
+
+    def _load_unchecked(self, name: str) -> Callable[..., Any]:
+        from codegen import generate
+        from graphc.functions import program
+
+        made = program(self._plan(), only=(name,))
+        generated = generate(made, self._options, checks=False)
+        callables = self._callables(generated.callables)
+        module = load_source(generated.source, self.graph.name, callables, generated.constants)
+        function: Callable[..., Any] = getattr(module, name)
+        return function
 
     # -- looking and shipping --------------------------------------------------------------------
+
+    @property
+    def source(self) -> str:
+        """The emitted module with all functions; from now on these are what is called."""
+        return self._whole().source
+
+    def _whole(self) -> Entry:
+        if not all(callable(getattr(self._module, name, None)) for name in self._names):
+            self._entry, self._module = self._load(_FUNCTIONS)
+        return self._entry
 
     @property
     def origins(self) -> dict[int, str]:
         """Where each line of the source was declared: line -> `file:line`."""
         found = {}
-        for line, tag in self._lines.items():
+        for line, tag in self._whole().facts["lines"].items():
             origin = self.graph.nodes[int(tag)].origin
             if origin.line:
                 found[int(line)] = str(origin)
@@ -262,7 +288,7 @@ class Compiled:
         from codegen.listing import memory_plan
         from graphc.functions import program
 
-        made = program(self._plan(), self._stable)
+        made = program(self._plan())
         known = [one.name for one in made.functions]
         if function not in known:
             raise unknown_name(f"memory: {self.graph.name} has no function", function, known)
@@ -288,17 +314,22 @@ class Compiled:
                     "an exported file cannot hold its code"
                 )
             )
-        write(self._plan(), self._stable, self._options, os.fspath(path), origins)
+        write(self._plan(), self._options, os.fspath(path), origins)
 
 
 class Unchecked:
-    """The functions of a module whose inputs are not checked."""
+    """The functions of a compiled graph without input checks, each made when it is asked for."""
 
-    def __init__(self, module: ModuleType) -> None:
-        self._module = module
+    def __init__(self, names: Sequence[str], load: Callable[[str], Callable[..., Any]]) -> None:
+        self._names = names
+        self._load = load
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
+        if name.startswith("_") or name not in self._names:
+            raise AttributeError(f"a compiled graph has no unchecked function {name!r}")
+        function = self._load(name)
+        setattr(self, name, function)
+        return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._module.value(*args, **kwargs)
+        return self.value(*args, **kwargs)

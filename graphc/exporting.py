@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from codegen.modules import Generated
 
 
-def write(plan: Plan, stable: bool, options: Options, path: str, origins: str) -> None:
+def write(plan: Plan, options: Options, path: str, origins: str) -> None:
     """The module at `path`, and its large constants in a `.npz` beside it."""
     stem = os.path.splitext(os.path.basename(path))[0]
-    made = program(plan, stable, export=True)
+    made = program(plan, export=True)
     generated = generate(made, options, constants_file=f"{stem}.npz")
     source = generated.source if origins == "names" else _with_lines(generated, plan)
     with open(path, "w", encoding="utf-8", newline="\n") as file:

@@ -58,18 +58,22 @@ READ_NODES = 50_000
 class Plan:
     """What is differentiated by what.
 
-    groups: (argument or value, the leaves it stands for). of: the scalar output that value_and_grad
-    differentiates, or None where there is none.
+    primal: the graph in its stable form. groups: (argument or value, the leaves it stands for).
+    of: the scalar output that value_and_grad differentiates, or None where there is none.
     """
 
     graph: ir.Graph
+    primal: ir.Graph
     groups: tuple[tuple[str, tuple[str, ...]], ...]
     bare: bool
     of: str | None
 
 
-def plan(graph: ir.Graph, wrt: Wrt, of: str | None) -> Plan:
-    """Checks wrt and of against the graph; raises what `compile` raises."""
+def plan(graph: ir.Graph, wrt: Wrt, of: str | None, stable: bool = True) -> Plan:
+    """Checks wrt and of against the graph; raises what `compile` raises.
+
+    stable: whether naive compositions are rewritten into their stable forms.
+    """
     if of is not None:
         scalar_output(graph, of, "compile")
     scalars = [name for name, node in graph.outputs if node.type.shape == () and node.type.floating]
@@ -90,7 +94,10 @@ def plan(graph: ir.Graph, wrt: Wrt, of: str | None) -> Plan:
         and _stuck(graph, [name for _, names in groups for name in names])
     ):
         groups = ()
-    return Plan(graph, groups, isinstance(wrt, str), of)
+    keep = [name for _, names in groups for name in names]
+    primal = stabilise(graph, keep=keep) if stable else graph
+    _check(primal)
+    return Plan(graph, primal, groups, isinstance(wrt, str), of)
 
 
 def _stuck(graph: ir.Graph, wrt: Sequence[str]) -> bool:
@@ -105,23 +112,35 @@ def _stuck(graph: ir.Graph, wrt: Sequence[str]) -> bool:
     return False
 
 
-def program(chosen: Plan, stable: bool = True, export: bool = False) -> Program:
-    """The Program of a graph: `value`, and where it is differentiable the other three functions."""
-    graph = chosen.graph
-    wrt = [name for _, names in chosen.groups for name in names]
-    primal = stabilise(graph, keep=wrt) if stable else graph
-    _check(primal)
+def function_names(chosen: Plan) -> tuple[str, ...]:
+    """The functions that a graph has: `value`, and where it is differentiable the other three."""
+    if not any(names for _, names in chosen.groups):
+        return ("value",)
+    fused = () if chosen.of is None else ("value_and_grad",)
+    return ("value", "forward", "backward", *fused)
+
+
+def program(chosen: Plan, export: bool = False, only: Sequence[str] = ()) -> Program:
+    """The Program of a graph: all its functions, or those named in `only`.
+
+    What one function is does not depend on the others, but for `forward` and `backward`, which come
+    together. Of a large graph all are made of these two, so it has all whatever is named.
+    """
+    graph, primal = chosen.graph, chosen.primal
     shared = _Shared(chosen, graph, export)
     functions: list[Function] = []
     composed: list[Composed] = []
-    if wrt and len(primal.nodes) > FUSED_NODES:
+    names = function_names(chosen)
+    if "forward" in names and len(primal.nodes) > FUSED_NODES:
         functions += shared.pair(primal)
         composed += shared.composed(functions[0])
     else:
-        functions.append(shared.value(_settled(primal, primal.outputs, shared.done)))
-        if wrt:
+        names = tuple(name for name in names if not only or name in only)
+        if "value" in names:
+            functions.append(shared.value(_settled(primal, primal.outputs, shared.done)))
+        if "forward" in names or "backward" in names:
             functions += shared.pair(primal)
-        if wrt and chosen.of is not None:
+        if "value_and_grad" in names:
             functions.append(shared.fused(primal))
     return Program(
         graph.name,

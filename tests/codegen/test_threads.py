@@ -18,7 +18,7 @@ from tests.codegen.test_tiles import CACHE, CASES
 
 def emitted(graph, threads):
     options = Options(cache_bytes=CACHE, threads=threads)
-    generated = generate(program(plan(graph, None, None), True), options)
+    generated = generate(program(plan(graph, None, None)), options)
     return generated.source, load(generated)
 
 

@@ -13,7 +13,7 @@ SMALL = Options(cache_bytes=CACHE)
 
 
 def emitted(graph, options, wrt=None):
-    generated = generate(program(plan(graph, wrt, None), True), options)
+    generated = generate(program(plan(graph, wrt, None)), options)
     return generated.source, load(generated)
 
 

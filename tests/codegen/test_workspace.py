@@ -15,7 +15,7 @@ from tests.codegen.test_tiles import CACHE, CASES
 
 
 def emitted(graph, **options):
-    generated = generate(program(plan(graph, None, None), True), Options(**options))
+    generated = generate(program(plan(graph, None, None)), Options(**options))
     return generated.source, load(generated)
 
 

@@ -182,9 +182,10 @@ def test_nothing_in_between_is_wider(operand, call):
     value = graphc.compile(graphc.trace(lambda x: call(np, x), operand))
     scalar = graphc.compile(graphc.trace(weighted(call, operand), operand))
     for compiled, name in ((value, "value"), (scalar, "value_and_grad")):
+        source = compiled.source  # the module of this source, from here on
         given = {
             name: array for name, array in vars(compiled._module).items()
             if isinstance(array, np.ndarray)
         }  # fmt: skip
-        _, seen = widest(compiled.source, name, operand, constants=given)
+        _, seen = widest(source, name, operand, constants=given)
         assert np.dtype(np.float64) not in seen
