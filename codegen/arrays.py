@@ -103,6 +103,8 @@ def span_text(printer: Printer, span: Span, start: Size | None = None) -> str:
     """A span as a slice."""
     start = span.start if start is None else start
     step = span.step
+    if span.size == 0:
+        return ":0"  # backwards its start, -1, would be the last element
     if start == 0 and step == 1 and span.size == span.length:
         return ":"
     stop = start + span.size * step

@@ -375,7 +375,7 @@ def _region(how: Slice) -> tuple[slice, ...]:
         assert isinstance(start, int)
         assert isinstance(size, int)
         end = start + size * step
-        found.append(slice(start, end if end >= 0 else None, step))
+        found.append(slice(start, end if end >= 0 else None, step) if size else slice(0))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ operands deep. Where a loop reads x[0], x[1], ... those count as the same.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,12 @@ def _refined(graph: Graph, kinds: np.ndarray[Any, Any]) -> list[int]:
         colors = np.unique(finer, return_inverse=True)[1]
     found: list[int] = colors.tolist()
     return found
+
+
+def alike(members: Sequence[Node]) -> bool:
+    """Whether what is said of one member's op holds of all: not of slices at different places."""
+    first = members[0].params
+    return not isinstance(first, Slice) or all(node.params == first for node in members)
 
 
 def row_of(part: Node) -> tuple[Node, int, int] | None:

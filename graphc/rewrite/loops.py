@@ -27,6 +27,7 @@ from graphc.ops.kinds import (
     Scatter,
     Steps,
 )
+from graphc.rewrite.families import alike
 from graphc.types import array_type
 
 FEWEST = 8
@@ -53,7 +54,7 @@ class Rolled:
 
 def rolled(families: Sequence[Sequence[Node]], position: Mapping[Node, int]) -> Rolled | None:
     """The loop that these families, which depend on one another, are; None where they are none."""
-    if any(not isinstance(members[0].op, _KINDS) for members in families):
+    if any(not isinstance(members[0].op, _KINDS) or not alike(members) for members in families):
         return None
     if not any(members[0].type.shape for members in families):
         return None  # Python's numbers need no loop to be fast

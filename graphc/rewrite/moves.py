@@ -112,7 +112,17 @@ def slice_of_slice(node: Node) -> Node | None:
         for start, at, step in zip(inner.starts, outer.starts, inner.steps, strict=True)
     )
     steps = tuple(a * b for a, b in zip(inner.steps, outer.steps, strict=True))
+    found = zip(starts, outer.sizes, steps, x.inputs[0].type.shape, strict=True)
+    if not all(step > 0 or _begins(start, size, length) for start, size, step, length in found):
+        return None
     return nodes.slice_(x.inputs[0], starts, outer.sizes, steps)
+
+
+def _begins(start: Size, size: Size, length: Size) -> bool:
+    """Whether a slice backwards has an element to start at, or begins so far from the axis's end
+    that it is empty where it has none."""
+    known = isinstance(size, int) or (isinstance(start, int) and start >= 0)
+    return known or isinstance(start - length, int)
 
 
 def slice_of_place(node: Node) -> Node | None:

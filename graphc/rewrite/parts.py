@@ -20,7 +20,7 @@ from graphc.rewrite.walk import planned
 def take_apart(graph: Graph, joined: Collection[Node]) -> Graph:
     """The graph with slices of elementwise functions of these concatenations computed of the parts,
     where nothing else needs the functions' values and each slice lies in one part."""
-    axis_of = _functions(graph, joined)
+    axis_of, bounds = _functions(graph, joined)
     if not axis_of:
         return graph
 
@@ -28,6 +28,9 @@ def take_apart(graph: Graph, joined: Collection[Node]) -> Graph:
         source = original.inputs[0] if isinstance(original.params, Slice) else None
         if source is None or source not in axis_of:
             return current
+        axis = axis_of[source]
+        if not _lies_in_one(original, axis, bounds[source]):
+            return current  # a slice of what is joined, whose other slices may be of one part
         made: dict[Node, Node] = {}
 
         def part(x: Node, axis: int, start: int, size: int) -> Node:
@@ -54,7 +57,6 @@ def take_apart(graph: Graph, joined: Collection[Node]) -> Graph:
                 made[x] = _rows(done[x], axis, start, size)
             return made[x]
 
-        axis = axis_of[source]
         start, size = _span(original, axis)
         return part(source, axis, start, size)
 
@@ -76,9 +78,11 @@ def _span(node: Node, axis: int) -> tuple[int, int]:
     return start, size
 
 
-def _functions(graph: Graph, joined: Collection[Node]) -> dict[Node, int]:
-    """The concatenations, and the elementwise functions of them of which slices alone are read;
-    each with the axis along which the parts are joined."""
+def _functions(
+    graph: Graph, joined: Collection[Node]
+) -> tuple[dict[Node, int], dict[Node, frozenset[int]]]:
+    """The concatenations, and the elementwise functions of them of which slices alone are read,
+    each in one part; for each the axis along which the parts are joined, and where they meet."""
     axis_of: dict[Node, int] = {}
     bounds: dict[Node, frozenset[int]] = {}
     for node in graph.nodes:
@@ -108,7 +112,7 @@ def _functions(graph: Graph, joined: Collection[Node]) -> dict[Node, int]:
             )
             if not good:
                 del axis_of[node]
-    return axis_of
+    return axis_of, bounds
 
 
 def _lies_in_one(node: Node, axis: int, bounds: frozenset[int]) -> bool:

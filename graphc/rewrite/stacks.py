@@ -143,6 +143,17 @@ class Stacks:
         return nodes.reshape(whole, (*shape[:axis], rows, *shape[axis + 1 :]))
 
 
+def neighbours(parts: Sequence[Node]) -> Node | None:
+    """Slices of one value, each of which begins where the one before ends, stacked along a new
+    first axis: a view of the value. None where they are none."""
+    run = _run(parts, 0) if all(isinstance(part.params, Slice) for part in parts) else None
+    if run is None:
+        return None
+    source, region = run
+    whole = nodes.slice_(source, region.starts, region.sizes, region.steps)
+    return nodes.reshape(whole, (len(parts), *parts[0].type.shape))
+
+
 def _start(part: Node, axis: int) -> int | None:
     found = slice_along(part, axis)
     start = found and found[1].starts[found[2]]

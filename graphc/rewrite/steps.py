@@ -33,9 +33,10 @@ from graphc.ops.kinds import (
 from graphc.order import users
 from graphc.rewrite.cse import merging
 from graphc.rewrite.dce import dead_code
-from graphc.rewrite.families import DEPTH, FEWEST, families, row_of
+from graphc.rewrite.families import DEPTH, FEWEST, alike, families, row_of
 from graphc.rewrite.loops import Rolled, body, result, rolled
 from graphc.rewrite.parts import take_apart
+from graphc.rewrite.stacks import neighbours
 from graphc.rewrite.sums import sum_trees, total
 from graphc.rewrite.walk import planned, rebuild
 from graphc.types import product
@@ -83,8 +84,11 @@ class _Rows:
         """The parts, one after another along a new first axis: of what is stacked, a view."""
         found = self.columns.get(parts)
         if found is None:
-            pieces = [self._piece(run, done) for run in self._runs(parts, done)]
-            found = self.columns[parts] = nodes.concatenate(pieces, 0)
+            found = neighbours([done[part] for part in parts])
+            if found is None:
+                pieces = [self._piece(run, done) for run in self._runs(parts, done)]
+                found = nodes.concatenate(pieces, 0)
+            self.columns[parts] = found
         return found
 
     def _runs(self, parts: Sequence[Node], done: Mapping[Node, Node]) -> list[list[_Row]]:
@@ -243,7 +247,9 @@ def _dismiss(graph: Graph, found: list[_Family]) -> None:
     for family in found:
         # (The first step's operands may be special.)
         typical = family.members[len(family.members) // 2]
-        family.parallel = family.parallel and _is_small(typical) and _stackable(typical)
+        family.parallel = (
+            family.parallel and _is_small(typical) and _stackable(typical) and alike(family.members)
+        )
         if not typical.type.shape and not any(x in of and of[x].parallel for x in typical.inputs):
             # Single numbers are Python's, which cost less than any array.
             family.parallel = False

@@ -64,3 +64,30 @@ def test_a_mask_that_is_saved_as_a_number(function):
     _, together = compiled.value_and_grad(X)
     _, saved = compiled.forward(X)
     np.testing.assert_allclose(compiled.backward(saved).x, together.x, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("function", "size", "sizes"),
+    [
+        (lambda x, y: x[:-1][::-1], "[1]", (1,)),
+        (lambda x, y: x[3:][::-1] + y.sum(), "[3]", (3,)),
+        (lambda x, y: x[: y.shape[0]][::-1] * y, "[n]", (0, 1, 3)),
+        (lambda x, y: np.sin(x)[: y.shape[0]][::-2], "[n]", (0, 1, 2, 3)),
+        (lambda x, y: np.concatenate([x[:-1][::-1], x]), "[n]", (1, 2)),
+    ],
+)
+def test_backwards_over_nothing_is_nothing(function, size, sizes):
+    """There is no element to start at, and -1 would be the last one."""
+    compiled = graphc.compile(
+        graphc.trace(lambda x, y: np.sum(np.square(function(x, y))), f"f64{size}", "f64[m]"),
+        cache=False,
+    )
+    x = RNG.normal(size=3)[: int(size[1:-1]) if size != "[n]" else 3]
+    for m in sizes:
+        x = x if size != "[n]" else RNG.normal(size=max(m, 1))
+        y = RNG.normal(size=m)
+        wanted = np.sum(np.square(function(x, y)))
+        value, grads = compiled.value_and_grad(x, y)
+        np.testing.assert_allclose(value, wanted, rtol=1e-13)
+        assert graphc.check_grads(compiled.graph, x, y).ok
+        assert grads.x.shape == x.shape

@@ -235,6 +235,57 @@ def test_a_carried_value_is_not_written_through():
     assert not np.shares_memory(first, second)
 
 
+def test_slices_of_several_rows_are_each_at_a_place_of_its_own():
+    """A family's members may read different places of different steps' values."""
+
+    def added(x, w):
+        total = 0.0
+        for t in range(9):
+            z = np.tanh(x[t] * w)
+            for k in range(8):
+                total = total + np.sin(z[2 * k : 2 * k + 2]).sum()
+        return total
+
+    def carried(x, w, h):
+        for t in range(9):
+            z = np.tanh(x[t] * w)
+            for k in range(8):
+                h = np.tanh(0.9 * h + np.sin(z[2 * k : 2 * k + 2]))
+        return h.sum()
+
+    x, w, h = (RNG.normal(size=shape) for shape in ((9, 16), 16, 2))
+    _, f = checked(added, x=x, w=w)
+    np.testing.assert_allclose(f(x, w), added(x, w), rtol=1e-12)
+    _, f = checked(carried, x=x, w=w, h=h)
+    np.testing.assert_allclose(f(x, w, h), carried(x, w, h), rtol=1e-12)
+
+
+def test_a_batch_whose_inputs_are_one_product():
+    """Its rows of a step are a slice of that product, and all of them a view of it."""
+
+    def fn(x, w, h):
+        for t in range(12):
+            gate = graphc.sigmoid(x[t] @ w + h)
+            h = gate * h + (1 - gate) * np.tanh(h @ w)
+        return (h * h).sum()
+
+    x, w, h = (RNG.normal(size=shape) for shape in ((12, 2, 3), (3, 3), (2, 3)))
+    _, f = checked(fn, x=x, w=w, h=h)
+    np.testing.assert_allclose(f(x, w, h), fn(x, w, h), rtol=1e-12)
+
+
+def test_slices_across_parts_that_are_joined():
+    def fn(x, h):
+        for t in range(24):
+            z = np.concatenate([h, np.tanh(x[t])])
+            h = np.tanh(z[1:4] * z[3:] + z[:3])
+        return (h * h).sum()
+
+    _, f = checked(fn, x=RNG.normal(size=(24, 3)), h=RNG.normal(size=3))
+    x, h = RNG.normal(size=(24, 3)), RNG.normal(size=3)
+    np.testing.assert_allclose(f(x, h), fn(x, h), rtol=1e-12)
+
+
 LEAVES = ("h", "c", "x", "w", "1.5")
 
 
