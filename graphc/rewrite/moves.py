@@ -24,6 +24,11 @@ from graphc.ops.kinds import (
     Reduction,
     Scatter,
 )
+from graphc.rewrite.repeats import (
+    contraction_of_repeated,
+    layout_of_number,
+    product_with_number,
+)
 from graphc.rewrite.scatters import (
     gather_of_all,
     scatter_of_all,
@@ -317,10 +322,10 @@ def fold_of_nothing(node: Node) -> Node | None:
 
 
 LAYOUTS: Mapping[type, tuple[Rule, ...]] = {
-    Reshape: (same_shape, reshape_of_reshape),
+    Reshape: (same_shape, reshape_of_reshape, layout_of_number),
     Broadcast: (same_shape, broadcast_of_broadcast, broadcast_of_new_axes),
-    Transpose: (transpose_of_transpose,),
-    Slice: (slice_of_whole, slice_of_slice, slice_of_place),
+    Transpose: (transpose_of_transpose, layout_of_number),
+    Slice: (slice_of_whole, slice_of_slice, slice_of_place, layout_of_number),
     Place: (place_in_whole, place_of_place),
     Pad: (pad_nothing,),
     Concatenate: (concatenate_one, concatenate_slices),
@@ -329,6 +334,8 @@ CONTRACTIONS: tuple[Rule, ...] = (
     sum_of_nothing,
     sum_of_broadcast,
     contraction_of_transpose,
+    contraction_of_repeated,
+    product_with_number,
     sum_of_scatter,
 )
 REDUCTIONS: tuple[Rule, ...] = (fold_of_nothing,)

@@ -210,7 +210,57 @@ APPLIES = [
     ),
 ]
 
+SCALAR = nodes.reshape(nodes.slice_(X, (6,), (1,), (1,)), ())
+COLUMN = nodes.reshape(SCALAR, (1, 1))
+PER_ROW, PER_ELEMENT = nodes.broadcast_to(SCALAR, (3,)), nodes.broadcast_to(COLUMN, (3, 4))
+
+
+def contracted(out, *operands, extents=(("i", 3), ("j", 4))):
+    """The product of operands, each given with its indices, at these indices of the result."""
+    sizes = dict(extents)
+    params = Einstein(
+        tuple(map(nodes.index, out)),
+        tuple(tuple(map(nodes.index, indices)) for _, indices in operands),
+        extents,
+        tuple(sizes[name] for name in out),
+    )
+    return nodes.contraction(Contraction("contract"), params, *(x for x, _ in operands))
+
+
 APPLIES += [
+    ("layout_of_number", nodes.transpose(PER_ELEMENT, (1, 0)), nodes.broadcast_to(COLUMN, (4, 3))),
+    ("layout_of_number", nodes.reshape(PER_ELEMENT, (4, 3)), nodes.broadcast_to(COLUMN, (4, 3))),
+    (
+        "layout_of_number",
+        nodes.slice_(PER_ELEMENT, (0, 1), (3, 2), (1, 1)),
+        nodes.broadcast_to(COLUMN, (3, 2)),
+    ),
+    (  # not at all: one number, by an index that no operand has
+        "contraction_of_repeated",
+        contracted("ij", (SCALAR, "")),
+        nodes.broadcast_to(COLUMN, (3, 4)),
+    ),
+    (  # a sum over i, the same for each of k
+        "contraction_of_repeated",
+        contracted(
+            "kj",
+            (nodes.broadcast_to(nodes.reshape(A, (1, 3, 4)), (2, 3, 4)), "kij"),
+            (nodes.slice_(X, (0,), (3,), (1,)), "i"),
+            extents=(("k", 2), ("j", 4), ("i", 3)),
+        ),
+        None,
+    ),
+    ("contraction_of_repeated", nodes.sum_(nodes.broadcast_to(B, (2, BATCH, 4)), (1,)), None),
+    (  # i is summed, but the other operand has it, too
+        "contraction_of_repeated",
+        contracted("j", (A, "ij"), (PER_ROW, "i")),
+        op("multiply", SCALAR, nodes.sum_(A, (0,))),
+    ),
+    (
+        "product_with_number",
+        contracted("ji", (A, "ij"), (SCALAR, "")),
+        op("multiply", SCALAR, nodes.transpose(A, (1, 0))),
+    ),
     ("unused_operands", nodes.elementwise(BY_A, X, Y), Y),
     ("unused_operands", nodes.elementwise(BY_A, X, number(2.0)), nodes.full(X.type, 2.0)),
     ("unused_operands", nodes.elementwise(RECIPROCAL, A, number(4.0)), nodes.full(A.type, 0.25)),
@@ -336,7 +386,7 @@ def test_a_rule_applies_and_keeps_every_bit(rule, node, expected):
         *("contraction_of_transpose", "absorb_finite", "sum_of_broadcast"),
         *("add_of_scatter", "add_of_places", "sum_of_scatter", "adjoint_of_normalised"),
         *("scatter_of_all", "absorb_in_branch", "scale_of_branch", "negative_of_branch"),
-        "add_of_branches",
+        *("add_of_branches", "contraction_of_repeated", "product_with_number"),
     )
     same = identical if exact else np.testing.assert_allclose
     same(evaluated(changed), evaluated(node))
@@ -388,8 +438,8 @@ REFUSED = [
     op("where", C, X, Y),
     op("stop_gradient", X),
     nodes.slice_(X, (0,), (11,), (1,)),
-    nodes.sum_(nodes.broadcast_to(B, (2, BATCH, 4)), (1,)),
     nodes.sum_(nodes.broadcast_to(nodes.reshape(X, (12, 1)), (12, BATCH)), (1,)),  # batch may be 0
+    contracted("", (SCALAR, ""), (A, "ij")),  # inf + -inf, and 0.5 times a sum that overflows
     nodes.concatenate([nodes.slice_(X, (2,), (3,), (1,)), nodes.slice_(X, (6,), (4,), (1,))], 0),
     nodes.concatenate([nodes.slice_(X, (2,), (3,), (1,)), nodes.slice_(Y, (5,), (4,), (1,))], 0),
 ]
