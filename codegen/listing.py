@@ -17,8 +17,7 @@ class MemoryPlan:
 
     rows: (bytes, line); bytes are None for what is no statement. peak: the largest bytes. least:
     what these steps in this order need at least, were every array gone as soon as it is dead.
-    Not counted are arguments, what NumPy's functions use inside, the scratch of tiles, which fits
-    the cache, and named arrays below 16 kB.
+    Not counted are arguments, what NumPy's functions use inside, and arrays below 16 kB.
     """
 
     function: str

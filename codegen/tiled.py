@@ -31,7 +31,7 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
     outside, tag = emitter.sources, region.steps[0].tag
     if outside:
         outside.append(Blank())
-    threads = plan.threads
+    threads = plan.threads if region.threads else 1
     shared = f", on {threads} threads" if threads > 1 else ""
     outside.append(Comment(f"In tiles that stay in the cache{shared}.", tag))
 
@@ -79,7 +79,7 @@ def write_tiles(emitter: Emitter, region: Region) -> None:
     own = [
         names[value.index] for value, row in rows.items() if value is row and value not in places
     ]
-    before = _scratch(emitter, region, own, cut, inside) if own else []
+    before = _scratch(emitter, region, own, cut, inside, threads > 1) if own else []
     emitter.into = {value: names[row.index] for value, row in rows.items()}
     emitter.within(
         region.steps,
@@ -125,7 +125,12 @@ def _adding(
 
 
 def _scratch(
-    emitter: Emitter, region: Region, own: list[str], cut: list[str], inside: list[Source]
+    emitter: Emitter,
+    region: Region,
+    own: list[str],
+    cut: list[str],
+    inside: list[Source],
+    threaded: bool,
 ) -> list[Source]:
     """One array for all rows of scratch, and the names of its rows inside the loop."""
     printer, scope = emitter.printer, emitter.plan.scope
@@ -136,7 +141,7 @@ def _scratch(
     space = f"np.empty(({len(own)}, {', '.join(shape)}){typed})"
     workspace = emitter.plan.workspace
     sizes = (len(own), region.rows, *region.shape[1:])
-    if workspace is not None and emitter.plan.threads == 1 and _known(sizes):
+    if workspace is not None and not threaded and _known(sizes):
         space = workspace.place((dtype, sizes), 0, scratch=True)
     names = ", ".join(own) + ("," if len(own) == 1 else "")
     inside.append(Assign(f"({names})", f"{name}[:, : len({cut[0]})]", tag=tag))

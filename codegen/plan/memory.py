@@ -24,7 +24,7 @@ from codegen.plan.steps import (
     outs_of,
     values_of,
 )
-from codegen.plan.tiles import Region
+from codegen.plan.tiles import Region, scratch
 from codegen.plan.uses import Uses
 from codegen.record import struct
 from codegen.types import Shape, Size, substitute
@@ -54,7 +54,8 @@ class Memory:
 
 @struct
 class _Storage:
-    """An array that the function makes: when it is made and read last, and the values in it."""
+    """An array that the function makes: when it is made and read last, and the values in it, of
+    which scratch has none."""
 
     bytes: int
     made: int
@@ -78,7 +79,8 @@ def memory(
     if plan.least >= _LARGE_PEAK:
         _drop(plan, storages, passing)
     gone = {id(value): at for at, values in plan.dropped.items() for value in values}
-    spans = ((s.made, gone.get(id(s.values[0]), steps) - 1, s.bytes) for s in storages)
+    ends = [min((gone.get(id(v), steps) for v in s.values), default=steps) - 1 for s in storages]
+    spans = ((s.made, end, s.bytes) for s, end in zip(storages, ends, strict=True))
     plan.held = _running(passing, spans)
     plan.peak = max(plan.held, default=0)
     return plan
@@ -122,9 +124,13 @@ def _storages(
     for at, step in enumerate(sheet.steps):
         if step in regions:
             starts.update(dict.fromkeys(regions[step].steps, at))
+    scratches: list[_Storage] = []
     for first, region in regions.items():
         if isinstance(region, Blocks):
             passing[starts[first]] += _of_a_block(region, places, sizes)
+        else:
+            rows = _scratch(region, places, inline, sizes)
+            scratches.append(_Storage(rows, starts[first], FOREVER, []))
     roots = _roots(sheet, places)
     for place, step in enumerate(sheet.steps):
         at = starts.get(step, place)
@@ -156,7 +162,15 @@ def _storages(
     for root, at in last.items():
         if root in found:
             found[root].dead = max(found[root].dead, at)
-    return [storage for storage in found.values() if storage.bytes >= _LARGE_ARRAY], passing
+    every = (*found.values(), *scratches)
+    return [storage for storage in every if storage.bytes >= _LARGE_ARRAY], passing
+
+
+def _scratch(region: Region, places: Buffers, inline: list[bool], sizes: Mapping[str, Size]) -> int:
+    """The bytes of what all tiles of a loop work in."""
+    rows = scratch(region, places, inline).items()
+    own = sum(value is row and value not in region.leaving for value, row in rows)
+    return _size((own, region.rows, *region.shape[1:]), region.steps[0].out.dtype, sizes)
 
 
 def _of_a_block(region: Blocks, places: Buffers, sizes: Mapping[str, Size]) -> int:

@@ -28,10 +28,17 @@ from codegen.types import Shape, Size, product, substitute
 _BYTES = {"f64": 8, "f32": 4, "i64": 8, "i32": 4, "bool": 1}
 # A tile of one array takes this part of the cache: a long chain has several alive at once.
 _SHARE = 4
-# Arrays below so many caches are worked on whole; so are all arrays of a region together below so
-# many: the next cache holds them, and is fast enough.
-_LARGE_ENOUGH = 4
-_TOGETHER = 24
+# Arrays of a region that together take so many caches no longer stay in the next one. At sixteen a
+# pass costs there what it does in tiles, at thirty-two two and a half times that.
+_TOGETHER = 20
+# A smaller region saves memory at most. It does where this many arrays, of so many caches, live at
+# once that nothing outside needs: of those only a tile is ever there.
+_HIDDEN, _HIDDEN_CACHES = 3, 2
+# Arrays of fewer caches are not worth waking a thread.
+_FOR_THREADS = 4
+# Up to so many tiles are equally long, but for whole lines of the cache, of so many bytes: a last
+# short one would cost as many calls as the others.
+_FEW, _LINE = 16, 64
 # Fewer passes over memory are not worth a loop.
 _FEWEST = 3
 _DOTS = frozenset({"np.dot", "np.vdot"})
@@ -42,10 +49,10 @@ class Region:
 
     shape: what all of them work on; rows: how much of its first axis is a tile.
     sliced: values from outside that are cut as the tile is; leaving: values that are read outside;
-    sums: the steps that add up over all tiles.
+    sums: the steps that add up over all tiles. threads: whether several may share the work.
     """
 
-    __slots__ = ("leaving", "rows", "shape", "sliced", "steps", "sums")
+    __slots__ = ("leaving", "rows", "shape", "sliced", "steps", "sums", "threads")
 
     def __init__(self, shape: Shape, rows: int, steps: list[Step]) -> None:
         self.shape = shape
@@ -54,6 +61,7 @@ class Region:
         self.sliced: list[Value] = []
         self.leaving: list[Value] = []
         self.sums: list[Step] = []
+        self.threads = False
 
 
 def tiles(
@@ -214,13 +222,20 @@ def _rows(
         count = substitute(product(out.shape), sizes)
         width = product(out.shape[1:])
         most = options.cache_bytes // _SHARE // _BYTES[out.dtype]
-        large = isinstance(count, int) and (
-            count * _BYTES[out.dtype] >= _LARGE_ENOUGH * options.cache_bytes
-        )
+        large = isinstance(count, int) and count > most
         if large and isinstance(width, int) and width <= most // 8:
-            rows = most // width
+            line = _LINE // _BYTES[out.dtype] if width == 1 else 1
+            rows = _even(out.shape[0], most // width, line)
         known[key] = rows
     return rows
+
+
+def _even(extent: Size, rows: int, line: int) -> int:
+    """The rows of a tile: `rows`, or some less, in whole lines, that make tiles equally long."""
+    if not isinstance(extent, int) or extent > _FEW * rows:
+        return rows
+    tiles = -(-extent // rows)
+    return -(-extent // (tiles * line)) * line
 
 
 def _fits(step: Step, shape: Shape, inside: set[Value]) -> bool:
@@ -261,7 +276,7 @@ def _is_worth_it(region: Region, members: set[Step], uses: Uses, options: Option
         return False
     waiting: dict[Value, int] = {}
     sliced: set[Value] = set()
-    most = 0
+    most = hidden = leaving = 0
     for step in region.steps:
         for operand in values_of(step):
             if operand in waiting:
@@ -273,11 +288,21 @@ def _is_worth_it(region: Region, members: set[Step], uses: Uses, options: Option
         if step not in region.sums:
             # What leaves stays to the end.
             waiting[step.out] = uses.count(step.out)
+            leaving += _leaves(step.out, members, uses)
         most = max(most, len(waiting))
+        hidden = max(hidden, len(waiting) - leaving)
     count = substitute(product(region.shape), dict(options.sizes))
     assert isinstance(count, int)
-    bytes_ = (len(sliced) + most) * count * _BYTES[region.steps[0].out.dtype]
-    return bytes_ >= _TOGETHER * options.cache_bytes
+    bytes_ = count * _BYTES[region.steps[0].out.dtype]
+    region.threads = bytes_ >= _FOR_THREADS * options.cache_bytes
+    if (len(sliced) + most) * bytes_ >= _TOGETHER * options.cache_bytes:
+        return True
+    return hidden >= _HIDDEN and hidden * bytes_ >= _HIDDEN_CACHES * options.cache_bytes
+
+
+def _leaves(value: Value, members: set[Step], uses: Uses) -> bool:
+    """Whether something outside reads the value."""
+    return uses.returned[value.index] or not members.issuperset(uses.readers[value.index])
 
 
 def _close(region: Region, members: set[Step], uses: Uses, inline: list[bool]) -> None:
@@ -292,7 +317,7 @@ def _close(region: Region, members: set[Step], uses: Uses, inline: list[bool]) -
             inline[index] = False
         if step in region.sums:
             continue
-        if uses.returned[index] or any(reader not in members for reader in uses.readers[index]):
+        if _leaves(step.out, members, uses):
             inline[index] = False
             region.leaving.append(step.out)
     for value in entering:

@@ -2,6 +2,8 @@
 the peak, nowhere else."""
 
 import gc
+import inspect
+import re
 import tracemalloc
 
 import numpy as np
@@ -67,6 +69,7 @@ def wide(x):
 @pytest.mark.parametrize(("model", "arguments"), [
     (alternating, (array(400, 100), array(100, 100, seed=1))),
     (chain, (array(N),)),
+    (chain, (array(5 * N),)),
 ])  # fmt: skip
 def test_the_estimate_is_what_is_measured(model, arguments):
     graph = graphc.trace(model, *arguments)
@@ -135,11 +138,13 @@ def test_forward_and_backward_have_plans_too(name):
     assert listing.peak >= 400 * 100 * 8
 
 
-def test_a_loop_over_tiles_holds_what_it_leaves():
+def test_a_loop_over_tiles_holds_what_it_leaves_and_scratch():
     compiled = graphc.compile(graphc.trace(chain, "f64[3000000]"))
     assert "for start in range(" in compiled.source
     (held,) = [size for size, line in compiled.memory().rows if line.startswith("for start")]
-    assert held == 3_000_000 * 8
+    body = inspect.getsource(compiled.value_and_grad)
+    scratch = int(re.search(r"np.empty\(\((\d), 32768\)\)", body)[1])
+    assert held == (3_000_000 + scratch * 32_768) * 8
 
 
 def test_functions_that_are_not_there_are_named():

@@ -146,6 +146,32 @@ def test_what_the_next_cache_holds_is_not_tiled():
     assert "tile" in emitted(graphc.trace(normalised, many), SMALL)[0]
 
 
+def test_what_lives_inside_a_chain_is_tiled_for_the_memory_it_takes():
+    def chain(x):
+        return (np.tanh(x) * graphc.sigmoid(x) * np.exp(-x * x)).sum()
+
+    def scaled(x):
+        return np.tanh(x * 2.0 + 1.0) - 1.0
+
+    x = np.linspace(-1, 1, 700)
+    source, module = emitted(graphc.trace(chain, x), SMALL)
+    # Six tiles of 117 are whole lines of the cache at 120.
+    assert "in range(0, 700, 120):" in source
+    _, whole = emitted(graphc.trace(chain, x), Options())
+    np.testing.assert_allclose(module.value_and_grad(x)[1], whole.value_and_grad(x)[1], rtol=1e-13)
+    # Nothing to save where each step works in the result's storage, or where one tile is all.
+    assert "tile" not in emitted(graphc.trace(scaled, x), SMALL)[0]
+    assert "tile" not in emitted(graphc.trace(chain, x[:128]), SMALL)[0]
+
+
+def test_small_arrays_do_not_wake_threads():
+    x = np.linspace(-1, 1, 1000)
+    gate = x + 1.0
+    source, _ = emitted(graphc.trace(gated, x, gate), Options(cache_bytes=CACHE, threads=2))
+    assert "tile" in source
+    assert "_on_threads" not in source
+
+
 def test_a_tile_writes_into_nothing_that_the_next_one_reads():
     """Rows of z are read as columns, after those before them were worked on."""
 
