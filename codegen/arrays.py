@@ -26,7 +26,7 @@ from codegen.plan.steps import (
 from codegen.printers import ATOM, PRODUCT, Printer, Text, dtype_text
 from codegen.program import Broadcast, Diagonal, Reshape, Transpose
 from codegen.routines import ROUTINES
-from codegen.types import Shape, Size
+from codegen.types import Shape, Size, not_negative
 
 _ACCUMULATE = {"cummax": "np.maximum.accumulate", "cummin": "np.minimum.accumulate"}
 _SUMS = frozenset({"sum", "prod", "cumsum", "cumprod"})
@@ -108,12 +108,12 @@ def span_text(printer: Printer, span: Span, start: Size | None = None) -> str:
     if start == 0 and step == 1 and span.size == span.length:
         return ":"
     stop = start + span.size * step
-    if step > 0:
+    if not isinstance(step, int) or step > 0:
         first = "" if start == 0 else _bound(printer, start, span.length)
         reach = stop - span.length
-        past = isinstance(reach, int) and reach >= 0
+        past = not_negative(reach) or not_negative(reach - span.size)
         last = "" if past else _bound(printer, stop, span.length)
-        return f"{first}:{last}" if step == 1 else f"{first}:{last}:{step}"
+        return f"{first}:{last}" if step == 1 else f"{first}:{last}:{printer.size(step)}"
     first = "" if start == span.length - 1 else _bound(printer, start, span.length)
     if isinstance(stop, int):
         last = "" if stop < 0 else str(stop)

@@ -149,14 +149,15 @@ class Broadcast:
 
 @record
 class Slice:
-    """start + k * step for k < size, one triple an axis of the operand; steps may be negative.
+    """start + k * step for k < size, one triple an axis of the operand.
 
-    Starts are non-negative and in range; sizes are the result's shape.
+    A step may be a negative number, or a size, which is positive. Starts are non-negative and in
+    range; sizes are the result's shape.
     """
 
     starts: tuple[Size, ...]
     sizes: tuple[Size, ...]
-    steps: tuple[int, ...]
+    steps: tuple[Size, ...]
 
 
 @record

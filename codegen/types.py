@@ -286,6 +286,16 @@ def positive_and_negative(size: Size) -> tuple[Size, Size]:
     )
 
 
+def not_negative(size: Size) -> bool:
+    """Whether its form says that a size is not negative: sizes with names never are."""
+    if isinstance(size, int):
+        return size >= 0
+    return all(
+        coefficient >= 0 and all(isinstance(atom, str) for atom, _ in monomial)
+        for monomial, coefficient in size.terms
+    )
+
+
 def size_names(size: Size) -> frozenset[str]:
     """The names in a size; none for an int."""
     return frozenset() if isinstance(size, int) else size.names

@@ -1,4 +1,4 @@
-"""Arrays that are zero wherever two of their indices differ: y[i, i, j] = v[i, j].
+"""Arrays that are zero off some diagonals, in the graph of a Jacobian.
 
 The identity matrix is the commonest, d x[i] / d x[j]. Such an array is never multiplied: the index
 that it equates takes the other one's place, so that a Jacobian comes out as a person would write it
@@ -6,21 +6,23 @@ that it equates takes the other one's place, so that a Jacobian comes out as a p
 
     sum_j delta[i, j] A[j, k]    -> A[i, k]
     delta(v)[i, j] * B[j]        -> delta(v * B)[i, j]
+
+Slices and places of it are diagonals beside the main one, and sums of those stay sums, of which
+each term takes its own part: a matrix of three diagonals costs three vectors' work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Iterable, Sequence
+from functools import reduce
 
-from codegen.program import Affine, Broadcast, Reshape, Transpose
+from codegen.program import Affine, Broadcast, Reshape, Slice, Transpose
 from graphc import nodes
 from graphc.ir import Node
-from graphc.ops.kinds import Contraction, Einstein, Elementwise
+from graphc.ops.kinds import Concatenate, Contraction, Einstein, Elementwise, Pad, Place
+from graphc.rewrite.bands import DELTA, Band, bands_of, node_of, total
 from graphc.rewrite.walk import table_name, uniform
-from graphc.types import ArrayType, Shape, Size
-
-DELTA = Contraction("delta")
+from graphc.types import ArrayType, Shape, Size, size_max, size_min
 
 # The operand in which a zero makes the result zero, whatever the others are.
 _KEEPS_ZEROS = {
@@ -35,9 +37,13 @@ _KEEPS_ZEROS = {
 
 def delta(type: ArrayType) -> Node:
     """1 where the first half of the indices equals the second: shape of `type`, twice."""
-    names = [f"i{k}" for k in range(type.ndim)]
-    ones = nodes.full(type, 1.0)
-    return _delta(ones, names, [*names, *names]) if names else ones
+    return on_diagonal(nodes.full(type, 1.0))
+
+
+def on_diagonal(values: Node) -> Node:
+    """The values where the first half of the indices equals the second: their shape, twice."""
+    axes = (*range(values.type.ndim),) * 2
+    return node_of(Band(values, axes, (0,) * len(axes), values.type.shape * 2))
 
 
 def simplified(node: Node) -> Node:
@@ -48,65 +54,45 @@ def simplified(node: Node) -> Node:
         found = _substituted(node)
     elif isinstance(op, Elementwise):
         found = _elementwise(node)
-    elif node.inputs and _names(node.inputs[0]) is not None:
-        found = _layout(node)
+    elif isinstance(node.params, Concatenate):
+        found = _concatenated(node, node.params.axis)
+    elif node.inputs:
+        bands = bands_of(node.inputs[0])
+        found = None if bands is None else _layout(node, bands)
     return node if found is None else found
-
-
-# -- what a delta is -------------------------------------------------------------------------------
-
-
-def _delta(values: Node, own: Sequence[str], out: Sequence[str]) -> Node:
-    """y[out] = values[own]: every index of `own` is in `out`, some twice."""
-    sizes = dict(zip(own, values.type.shape, strict=True))
-    shape = tuple(sizes[name] for name in out)
-    at = tuple(nodes.index(name) for name in own)
-    params = Einstein(tuple(nodes.index(name) for name in out), (at,), tuple(sizes.items()), shape)
-    return nodes.contraction(DELTA, params, values)
-
-
-def _names(node: Node) -> tuple[list[str], list[str]] | None:
-    """The indices of the values and of the result, where the node is a delta."""
-    params = node.params
-    if not isinstance(params, Einstein) or len(node.inputs) != 1 or params.body is not None:
-        return None
-    own, out = _bare(params.operands[0]), _bare(params.out)
-    if own is None or out is None or len(out) == len(own):
-        return None
-    if len({*own}) < len(own) or {*own} != {*out} or len(params.extents) != len(own):
-        return None
-    return own, out
-
-
-def _bare(places: Sequence[Affine]) -> list[str] | None:
-    found = [affine.index for affine in places]
-    return None if None in found else found  # type: ignore[return-value]
 
 
 # -- contractions ----------------------------------------------------------------------------------
 
 
 def _substituted(node: Node) -> Node | None:
-    """A product and sum over a delta: its equal indices become one."""
+    """A product and sum over bands: the indices that each of them equates become one."""
     params = node.params
     assert isinstance(params, Einstein)
     if params.body is not None:
         return None
     for k, x in enumerate(node.inputs):
-        inner = _names(x)
-        places = _bare(params.operands[k])
-        if inner is None or places is None:
+        bands = bands_of(x)
+        if bands is None:
             continue
-        found = _without(node, params, k, inner, places)
-        if found is not None:
-            return simplified(found)
+        parts = [_without(node, params, k, band) for band in bands]
+        found = [simplified(part) for part in parts if part is not None]
+        if len(found) == len(bands):
+            return _added(found)
     return None
 
 
-def _without(
-    node: Node, params: Einstein, k: int, inner: tuple[list[str], list[str]], places: list[str]
-) -> Node | None:
-    own, out = inner
+def _added(terms: Iterable[Node]) -> Node:
+    return reduce(lambda a, b: simplified(nodes.add(a, b)), terms)
+
+
+def _without(node: Node, params: Einstein, k: int, band: Band) -> Node | None:
+    """The contraction with a band's values in its place; elsewhere the band gives zeros."""
+    places = _bare(params.operands[k])
+    if places is None:
+        return None
+    if not band.whole:
+        return _within(node, params, k, band, places)
     renamed: dict[str, str] = {}
 
     def current(name: str) -> str:
@@ -114,9 +100,9 @@ def _without(
             name = renamed[name]
         return name
 
-    stands: dict[str, str] = {}
-    for index, place in zip(out, places, strict=True):
-        kept, place = current(stands.setdefault(index, place)), current(place)
+    stands: dict[int, str] = {}
+    for axis, place in zip(band.axes, places, strict=True):
+        kept, place = current(stands.setdefault(axis, place)), current(place)
         if kept != place:
             renamed[place] = kept
 
@@ -127,9 +113,9 @@ def _without(
         )
 
     operands = [moved(affines) for affines in params.operands]
-    operands[k] = tuple(nodes.index(current(stands[name])) for name in own)
+    operands[k] = tuple(nodes.index(current(stands[axis])) for axis in sorted(stands))
     inputs = [*node.inputs]
-    inputs[k] = node.inputs[k].inputs[0]
+    inputs[k] = band.values
     if uniform(inputs[k]) == 1 and len(inputs) > 1:
         del inputs[k], operands[k]
     if any(_doubled(affine) for affines in operands for affine in affines):
@@ -146,7 +132,49 @@ def _without(
     shape = tuple(sizes[name] for name in once)
     made = Einstein(tuple(map(nodes.index, once)), tuple(operands), extents, shape)
     values = _transposition(made, inputs) or nodes.contraction(node.op, made, *inputs)  # type: ignore[arg-type]
-    return values if len(once) == len(names) else _delta(values, once, names)
+    axes = tuple(once.index(name) for name in names)
+    return node_of(Band(values, axes, (0,) * len(axes), params.shape))
+
+
+def _within(node: Node, params: Einstein, k: int, band: Band, places: Sequence[str]) -> Node | None:
+    """The same with a band that fills its region, from what the other operands have there."""
+    extents = dict(params.extents)
+    cuts: dict[str, tuple[Size, Size]] = {}
+    for name, start, size in zip(places, band.starts, band.sizes, strict=True):
+        if cuts.setdefault(name, (start, size)) != (start, size):
+            return None
+    cuts = {name: cut for name, cut in cuts.items() if cut != (0, extents[name])}
+
+    def region(affines: Sequence[Affine], shape: Shape) -> Slice | None:
+        starts, sizes = [], []
+        for affine, whole in zip(affines, shape, strict=True):
+            found = cuts.keys() & {name for name, _ in affine.terms}
+            if found and (affine.index is None or whole != extents[affine.index]):
+                return None
+            start, size = cuts[str(affine.index)] if found else (0, whole)
+            starts.append(start)
+            sizes.append(size)
+        return Slice(tuple(starts), tuple(sizes), (1,) * len(sizes))
+
+    inputs: list[Node] = []
+    for affines, x in zip(params.operands, node.inputs, strict=True):
+        cut = region(affines, x.type.shape)
+        if cut is None:
+            return None
+        inputs.append(nodes.slice_(x, cut.starts, cut.sizes, cut.steps))
+    inputs[k] = node_of(Band(band.values, band.axes, (0,) * len(band.axes), band.sizes))
+    out = region(params.out, params.shape)
+    if out is None:
+        return None
+    inner = tuple((name, cuts[name][1] if name in cuts else n) for name, n in params.extents)
+    made = Einstein(params.out, params.operands, inner, out.sizes)
+    part = simplified(nodes.contraction(node.op, made, *inputs))  # type: ignore[arg-type]
+    return simplified(nodes.place(part, out, params.shape)) if cuts else part
+
+
+def _bare(places: Sequence[Affine]) -> list[str] | None:
+    found = [affine.index for affine in places]
+    return None if None in found else found  # type: ignore[return-value]
 
 
 def _doubled(affine: Affine) -> bool:
@@ -174,18 +202,13 @@ def _elementwise(node: Node) -> Node | None:
     assert isinstance(node.op, Elementwise)
     name = table_name(node.op)
     if name in ("add", "subtract"):
-        return _sum(node)
+        bands = bands_of(node)
+        return None if bands is None else total(bands)
     for k in _places(node, name):
         x = node.inputs[k]
-        inner = _names(x)
-        if inner is None or x.type.shape != node.type.shape:
-            continue
-        own, out = inner
-        operands = [
-            x.inputs[0] if j == k else _on_diagonal(other, own, out)
-            for j, other in enumerate(node.inputs)
-        ]
-        return _delta(nodes.elementwise(node.op, *operands), own, out)
+        bands = bands_of(x) if x.type.shape == node.type.shape else None
+        if bands is not None:
+            return total([_worked(node, k, band) for band in bands])
     return None
 
 
@@ -195,79 +218,145 @@ def _places(node: Node, name: str) -> tuple[int, ...]:
     return _KEEPS_ZEROS.get(name, ())
 
 
-def _sum(node: Node) -> Node | None:
-    """Of two deltas of the same indices."""
-    a, b = node.inputs
-    first, second = _names(a), _names(b)
-    if first is None or second is None or first[1] != second[1] or a.type != b.type:
-        return None
-    own, out = first
-    order = tuple(second[0].index(name) for name in own)
-    other = nodes.transpose(b.inputs[0], order)
-    assert isinstance(node.op, Elementwise)
-    return _delta(nodes.elementwise(node.op, a.inputs[0], other), own, out)
+def _worked(node: Node, k: int, band: Band) -> Band:
+    operands = [
+        band.values if j == k else _beside(other, band) for j, other in enumerate(node.inputs)
+    ]
+    values = nodes.elementwise(node.op, *operands)  # type: ignore[arg-type]
+    return Band(values, band.axes, band.starts, band.shape)
 
 
-def _on_diagonal(x: Node, own: Sequence[str], out: Sequence[str]) -> Node:
-    """What stands beside the values: x where equal indices are equal, axes as `own` has them."""
-    names = out[len(out) - x.type.ndim :]
-    kept = [(name, size) for name, size in zip(names, x.type.shape, strict=True) if size != 1]
-    sizes: dict[str, Size] = dict(kept)
-    shape: Shape = tuple(sizes.get(name, 1) for name in own)
-    if not kept:
-        return nodes.reshape(x, shape)
-    narrow = nodes.reshape(x, tuple(size for _, size in kept))
-    order = [name for name in own if name in sizes]
-    if len(sizes) == len(kept):
-        positions = [name for name, _ in kept]
-        moved = nodes.transpose(narrow, tuple(positions.index(name) for name in order))
+def _beside(x: Node, band: Band) -> Node:
+    """What stands beside the values: x on the band, its axes as theirs."""
+    ndim = band.values.type.ndim
+    first = len(band.shape) - x.type.ndim
+    kept = [axis for axis, size in enumerate(x.type.shape) if size != 1]
+    along = [band.axes[first + axis] for axis in kept]
+    shape = tuple(band.values.type.shape[axis] if axis in along else 1 for axis in range(ndim))
+    starts = [0 if size == 1 else band.starts[first + k] for k, size in enumerate(x.type.shape)]
+    sizes = [1 if size == 1 else band.sizes[first + k] for k, size in enumerate(x.type.shape)]
+    part = nodes.slice_(x, tuple(starts), tuple(sizes), (1,) * x.type.ndim)
+    narrow = nodes.reshape(part, tuple(sizes[axis] for axis in kept))
+    order = sorted({*along})
+    if len(order) == len(along):
+        moved = nodes.transpose(narrow, tuple(along.index(axis) for axis in order))
         return nodes.reshape(moved, shape)
+    names = {axis: nodes.index(f"i{axis}") for axis in order}
     params = Einstein(
-        tuple(map(nodes.index, order)),
-        (tuple(nodes.index(name) for name, _ in kept),),
-        tuple((name, sizes[name]) for name in order),
-        tuple(sizes[name] for name in order),
+        tuple(names[axis] for axis in order),
+        (tuple(names[axis] for axis in along),),
+        tuple((f"i{axis}", shape[axis]) for axis in order),
+        tuple(shape[axis] for axis in order),
     )
-    return nodes.reshape(nodes.contraction(DELTA, params, narrow), shape)
+    return nodes.reshape(simplified(nodes.contraction(DELTA, params, narrow)), shape)
 
 
 # -- layout ----------------------------------------------------------------------------------------
 
 
-def _layout(node: Node) -> Node | None:
-    """Axes in another order, axes of size 1 put in or left out, axes repeated."""
-    (x, *_) = node.inputs
-    inner = _names(x)
-    assert inner is not None
-    own, out = inner
+def _layout(node: Node, bands: Sequence[Band]) -> Node | None:
+    """Axes in another order, parts of axes, axes of size 1 put in or left out, axes repeated."""
+    found: list[Band | None]
     match node.params:
+        case Slice(starts, sizes, steps) if all(step == 1 for step in steps):
+            parts = [_sliced(band, starts, sizes) for band in bands]
+            found = [band for band in parts if 0 not in band.sizes]
+        case Place(region, shape) if all(step == 1 for step in region.steps):
+            found = [_placed(band, region.starts, shape) for band in bands]
+        case Pad(widths, value) if str(value) in ("0", "0.0"):
+            starts = tuple(before for before, _ in widths)
+            found = [_placed(band, starts, node.type.shape) for band in bands]
         case Transpose(axes):
-            return _delta(x.inputs[0], own, [out[axis] for axis in axes])
+            found = [_transposed(band, axes) for band in bands]
         case Reshape(shape):
-            return _with_ones(x, own, out, shape)
-        case Broadcast(shape) if len(shape) == len(out):
-            return _repeated(x, own, out, shape)
-    return None
-
-
-def _with_ones(x: Node, own: list[str], out: list[str], shape: Shape) -> Node | None:
-    sizes = dict(zip(out, x.type.shape, strict=True))
-    left = [name for name in out if sizes[name] != 1]
-    if [sizes[name] for name in left] != [size for size in shape if size != 1]:
+            found = [_with_ones(band, shape) for band in bands]
+        case Broadcast(shape) if len(shape) == len(bands[0].axes):
+            found = [_repeated(band, shape) for band in bands]
+        case _:
+            return None
+    if None in found:
         return None
-    fresh = (name for name in map("k{}".format, count()) if name not in sizes)
-    remaining, ones, names = iter(left), [], []
+    return total(found) if found else nodes.zeros(node.type)  # type: ignore[arg-type]
+
+
+def _concatenated(node: Node, axis: int) -> Node | None:
+    """Bands, and zeros, one after another."""
+    found: list[Band] = []
+    starts: list[Size] = [0] * node.type.ndim
+    for x in node.inputs:
+        bands = bands_of(x)
+        if bands is None and uniform(x) != 0:
+            return None
+        found += [_placed(band, starts, node.type.shape) for band in bands or ()]
+        starts[axis] = starts[axis] + x.type.shape[axis]
+    return total(found) if found else None
+
+
+def _arranged(values: Node, along: Sequence[int], starts: Sequence[Size], shape: Shape) -> Band:
+    """The band of which axis `along[k]` of the values runs along axis k."""
+    order = list(dict.fromkeys(along))
+    axes = tuple(order.index(axis) for axis in along)
+    return Band(nodes.transpose(values, tuple(order)), axes, tuple(starts), shape)
+
+
+def _placed(band: Band, starts: Sequence[Size], shape: Shape) -> Band:
+    moved = tuple(own + start for own, start in zip(band.starts, starts, strict=True))
+    return Band(band.values, band.axes, moved, shape)
+
+
+def _transposed(band: Band, axes: Sequence[int]) -> Band:
+    along = [band.axes[axis] for axis in axes]
+    starts = [band.starts[axis] for axis in axes]
+    return _arranged(band.values, along, starts, tuple(band.shape[axis] for axis in axes))
+
+
+def _sliced(band: Band, starts: Sequence[Size], sizes: Shape) -> Band:
+    own = band.values.type.shape
+    low: list[Size] = [0] * len(own)
+    high = [*own]
+    for axis, first, start, size in zip(band.axes, band.starts, starts, sizes, strict=True):
+        low[axis] = size_max(low[axis], start - first)
+        high[axis] = size_min(high[axis], start - first + size)
+    lengths = tuple(b - a for a, b in zip(low, high, strict=True))
+    known = {0, *own, *sizes}  # of which none is negative
+    left = tuple(size if size in known else size_max(0, size) for size in lengths)
+    values = nodes.slice_(band.values, tuple(low), left, (1,) * len(own))
+    moved = tuple(
+        first + low[axis] - start
+        for axis, first, start in zip(band.axes, band.starts, starts, strict=True)
+    )
+    return Band(values, band.axes, moved, sizes)
+
+
+def _with_ones(band: Band, shape: Shape) -> Band | None:
+    left = [k for k, size in enumerate(band.shape) if size != 1]
+    gone = [k for k, size in enumerate(band.shape) if size == 1]
+    if [band.shape[k] for k in left] != [size for size in shape if size != 1]:
+        return None
+    if any(band.sizes[k] != 1 for k in gone):
+        return None
+    kept = sorted({band.axes[k] for k in left})
+    own = [band.values.type.shape[axis] for axis in kept]
+    along: list[int] = []
+    starts: list[Size] = []
+    rest = iter(left)
     for size in shape:
         if size == 1:
-            ones.append(next(fresh))
-        names.append(ones[-1] if size == 1 else next(remaining))
-    kept = [name for name in own if sizes[name] != 1]
-    values = nodes.reshape(x.inputs[0], (*(sizes[name] for name in kept), *(1 for _ in ones)))
-    return _delta(values, [*kept, *ones], names) if len(names) > len(kept) + len(ones) else None
+            along.append(len(own))
+            starts.append(0)
+            own.append(1)
+        else:
+            k = next(rest)
+            along.append(kept.index(band.axes[k]))
+            starts.append(band.starts[k])
+    return _arranged(nodes.reshape(band.values, tuple(own)), along, starts, shape)
 
 
-def _repeated(x: Node, own: list[str], out: list[str], shape: Shape) -> Node | None:
-    sizes = dict(zip(out, shape, strict=True))
-    if any(sizes[name] != size for name, size in zip(out, shape, strict=True)):
-        return None
-    return _delta(nodes.broadcast_to(x.inputs[0], tuple(sizes[name] for name in own)), own, out)
+def _repeated(band: Band, shape: Shape) -> Band | None:
+    own = [*band.values.type.shape]
+    for k, (axis, size) in enumerate(zip(band.axes, shape, strict=True)):
+        if size != band.shape[k]:
+            if band.axes.count(axis) > 1 or band.sizes[k] != 1:
+                return None
+            own[axis] = size
+    return Band(nodes.broadcast_to(band.values, tuple(own)), band.axes, band.starts, shape)

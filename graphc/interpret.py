@@ -419,7 +419,7 @@ def _positions(region: Slice, sizes: Sizes) -> Any:
     """The index that selects a region: position by position, an array an axis."""
     return np.ix_(
         *(
-            known(start, sizes) + step * np.arange(known(extent, sizes))
+            known(start, sizes) + known(step, sizes) * np.arange(known(extent, sizes))
             for start, extent, step in zip(region.starts, region.sizes, region.steps, strict=True)
         )
     )

@@ -269,13 +269,12 @@ class Body:
 
     def _find_merged(self, order: Sequence[Node]) -> None:
         """Places that are written straight into the sum they are added to."""
-        # Operands first, so that a long sum is looked at once, not once a term.
-        for node in order:
+        for node in order:  # operands first: a long sum is looked at once, not once a term
             if node.op is TABLE["add"] and all(self._is_part(x, node) for x in node.inputs):
                 self._sums.add(node)
         for node in reversed(order):
             if node in self._sums and node not in self._merged:
-                self._merged.update(self._places(node)[1])
+                self._merged.update(self._within(node)[1:])
 
     def _is_part(self, x: Node, node: Node) -> bool:
         """Whether an operand of a sum is a place, or a sum of places, and nothing else needs it."""
@@ -283,26 +282,27 @@ class Body:
             return False
         return isinstance(x.params, kinds.Place) or x in self._sums
 
-    def _places(self, node: Node) -> tuple[list[Node], list[Node]]:
-        """The places a sum consists of, and the nodes that need no statement of their own then."""
-        places: list[Node] = []
-        inner: list[Node] = []
-        stack = list(reversed(node.inputs))
+    def _within(self, node: Node) -> list[Node]:
+        """A place; or a sum of places, all sums that it consists of, and the places."""
+        found: list[Node] = []
+        stack = [node]
         while stack:
             x = stack.pop()
-            inner.append(x)
+            found.append(x)
             if x in self._sums:
                 stack.extend(reversed(x.inputs))
-            else:
-                places.append(x)
-        return places, inner
+        return found
 
     def _write_places(self, node: Node) -> None:
-        places, _ = self._places(node)
-        regions = tuple(_place(x).region for x in places)
-        parts = tuple(self.var(x.inputs[0]) for x in places)
+        places = [x for x in self._within(node) if x not in self._sums]
+        regions = tuple(x.params.region for x in places if isinstance(x.params, kinds.Place))
+        parts = tuple(self._part(x.inputs[0]) for x in places)
         out = self.vars[node] = self._out(node)
-        self._add(Write(out, 0, regions, parts, add=True), node)
+        self._add(Write(out, 0, regions, parts, add=len(parts) > 1), node)
+
+    def _part(self, x: Node) -> Var:
+        """What is written at a region: of a repeated number, the number."""
+        return self.var(x.inputs[0] if x not in self.vars and _is_repeated(x) else x)
 
     # -- contractions and reductions -------------------------------------------------------------
 
@@ -330,6 +330,9 @@ class Body:
     # -- layout ----------------------------------------------------------------------------------
 
     def _layout(self, node: Node) -> None:
+        if isinstance(node.params, kinds.Place):
+            self._write_places(node)
+            return
         operands = tuple(self.var(x) for x in node.inputs)
         out = self.vars[node] = self._out(node)
         params = node.params
@@ -341,8 +344,6 @@ class Body:
                 sizes = operands[0].type.shape
                 region = Slice(starts, sizes, (1,) * len(sizes))
                 self._add(Write(out, value, (region,), operands), node)
-            case kinds.Place(region, _):
-                self._add(Write(out, 0, (region,), operands), node)
             case kinds.Concatenate(axis):
                 self._add(Write(out, 0, joined(operands, axis), operands, exhaustive=True), node)
             case _:
@@ -483,8 +484,11 @@ def _is_inline(node: Node) -> bool:
 
 def _is_deferred(node: Node) -> bool:
     """Whether a statement is made only where a user asks for the node's Var."""
-    repeated = isinstance(node.params, Broadcast) and _is_inline(node.inputs[0])
-    return repeated or isinstance(node.params, kinds.ConstantParams | kinds.SizeParams)
+    return _is_repeated(node) or isinstance(node.params, kinds.ConstantParams | kinds.SizeParams)
+
+
+def _is_repeated(node: Node) -> bool:
+    return isinstance(node.params, Broadcast) and _is_inline(node.inputs[0])
 
 
 def _is_zero(node: Node) -> bool:
@@ -492,8 +496,3 @@ def _is_zero(node: Node) -> bool:
         node = node.inputs[0]
     params = node.params
     return isinstance(params, kinds.ConstantParams) and not np.any(params.value)
-
-
-def _place(node: Node) -> kinds.Place:
-    assert isinstance(node.params, kinds.Place)
-    return node.params

@@ -364,7 +364,7 @@ def broadcast_to(x: Node, shape: Shape) -> Node:
     return node(BROADCAST, (x,), Broadcast(shape), array_type(x.type.dtype, shape))
 
 
-def slice_(x: Node, starts: tuple[Size, ...], sizes: Shape, steps: tuple[int, ...]) -> Node:
+def slice_(x: Node, starts: tuple[Size, ...], sizes: Shape, steps: tuple[Size, ...]) -> Node:
     """start + k * step for k < size, one triple an axis; starts non-negative and in range."""
     if (
         sizes == x.type.shape

@@ -30,7 +30,7 @@ from graphc.autodiff import (
     scalar_output,
 )
 from graphc.batching import Unbatched, batched
-from graphc.deltas import delta, simplified
+from graphc.deltas import delta, on_diagonal, simplified
 from graphc.errors import GraphValueError, located
 from graphc.freeze import freeze, reachable
 from graphc.graph import Graph
@@ -125,7 +125,7 @@ def _jacobian(graph: ir.Graph, wrt: Wrt, of: str | None) -> Node:
         return nodes.zeros(array_type(variable.type.dtype, shape))
     if structure.kind == "diagonal":
         (_, diagonal), *_ = joint(graph, wrt, (name,), 1.0).gradients
-        return nodes.reshape(_on_diagonal(diagonal), shape)
+        return on_diagonal(diagonal)
     try:
         return _at_once(output, variable)
     except Unbatched:
@@ -275,18 +275,6 @@ def _one_by_one(graph: ir.Graph, wrt: Wrt, of: str | None, what: str) -> tuple[s
 def _single_name(graph: ir.Graph, wrt: Wrt) -> str:
     (_, (variable, *_)), *_ = resolve_wrt(graph, wrt)
     return variable.name
-
-
-def _on_diagonal(values: Node) -> Node:
-    """The square matrix with these values, in C order, on its diagonal."""
-    count = values.type.size
-    flat = nodes.reshape(values, (count,))
-    place = nodes.arange(count)
-    equal = nodes.elementwise(
-        "equal", nodes.reshape(place, (count, 1)), nodes.reshape(place, (1, count))
-    )
-    across = nodes.reshape(flat, (1, count))
-    return nodes.elementwise("where", equal, across, nodes.constant(0.0, values.type.dtype))
 
 
 def _at_once(output: Node, variable: Node) -> Node:

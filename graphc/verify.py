@@ -344,7 +344,8 @@ def _check_region(region: Slice, shape: Shape) -> None:
         region.starts, region.sizes, region.steps, shape, strict=True
     ):
         _require(step != 0, "a step of zero")
-        if isinstance(start, int) and isinstance(size, int) and isinstance(whole, int) and size > 0:
+        known = all(isinstance(part, int) for part in (start, size, step, whole))
+        if known and size > 0:
             last = start + (size - 1) * step
             inside = 0 <= start < whole and 0 <= last < whole
             _require(inside, f"positions {start} to {last} of an axis of {whole}")

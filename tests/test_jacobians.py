@@ -5,6 +5,7 @@ import pytest
 
 import graphc
 from graphc import transforms
+from graphc.rewrite import settle
 from tests.programs.test_numeric_programs import CASES as CASES_OF_PROGRAMS
 
 RNG = np.random.default_rng(5)
@@ -135,6 +136,65 @@ def test_closed_forms():
     X = RNG.normal(size=(7, 3))
     found = graphc.compile(graphc.hessian(squares, "w"), ())(X, np.ones(7), np.ones(3))
     np.testing.assert_allclose(found, 2 * X.T @ X, rtol=1e-13)
+
+
+# Functions of neighbours: their Hessians are sums of a few diagonals.
+BANDED = {
+    "rosenbrock": (NAMED["rosenbrock"][0], "n", 1),
+    "differences": (lambda x: ((x[1:] - x[:-1]) ** 4).sum(), "n", 1),
+    "second differences": (lambda x: ((x[2:] - 2 * x[1:-1] + x[:-2]) ** 4).sum(), "n", 2),
+    "diff": (lambda x: np.sqrt(1 + np.diff(x) ** 2).sum(), "n", 1),
+    "products": (lambda x: (x[:-2] * np.sin(x[1:-1]) * x[2:]).sum(), "n", 2),
+    "slices of slices": (lambda x: (np.exp(x[1:])[1:] * x[:-1][:-1]).sum(), "n", 2),
+    "padded": (lambda x: (np.pad(x, 1)[2:] * x**2).sum(), "n", 1),
+    "joined": (lambda x: (np.concatenate([x[1:], x[:1]]) * x**2).sum(), "n", 1),
+    "tail": (lambda x: (x[-3:] * x[:3] ** 2).sum(), "n", 3),
+    "where": (lambda x: np.where(x[1:] > 0, x[1:] * x[:-1] ** 2, 0.0).sum(), "n", 1),
+    "rows": (lambda x: ((x[1:] - x[:-1]) ** 4).sum(), "n, k", 1),
+    "columns": (lambda x: ((x[:, 1:] - x[:, :-1]) ** 4).sum(), "n, k", 1),
+    "five points": (lambda x: ((x[1:-1, 1:] - x[:-2, :-1]) ** 4).sum(), "n, k", 2),
+    "elementwise": (lambda x: (x**3).sum(), "n, k", 0),
+    "with a ridge": (lambda x: np.exp(x.sum()) + (x**3).sum(), "n", 0),
+    "weighted": (lambda x: (np.outer(np.diff(x), np.arange(3.0)) ** 3).sum(), "n", 1),
+    "mixed": (lambda x: np.sin(np.stack([np.diff(x), x[1:]]).sum(axis=1)).sum(), "n", 1),
+}
+
+
+@pytest.mark.parametrize("size", ["fewest", "2", "7", "fixed"])
+@pytest.mark.parametrize(("function", "shape", "least"), BANDED.values(), ids=BANDED)
+def test_hessians_of_functions_of_neighbours(function, shape, least, size):
+    n = {"fewest": least, "fixed": 5}.get(size, size)
+    n = max(int(n), least)
+    k = 4 if "k" in shape else None
+    x = RNG.normal(size=(n, k) if k else n)
+    graph = graphc.trace(function, x=f"f64[{shape}]" if size != "fixed" else x)
+    hessian = graphc.hessian(graph)
+    expected = np.reshape(rows(graphc.grad(graph), x), x.shape * 2)
+    for found in (graphc.compile(hessian, ())(x), hessian(x)):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", ["rosenbrock", "second differences", "products", "padded", "where", "rows", "tail"]
+)
+def test_bands_cost_what_their_diagonals_do(name):
+    """What has as many elements as the matrix is zeros, and what is written into them."""
+    function, shape, _ = BANDED[name]
+    graph = settle(graphc.hessian(graphc.trace(function, x=f"f64[{shape}]")))
+    size = graph.outputs[0][1].type.size
+    large = {node.op.name for node in graph.nodes if node.type.size == size}
+    assert large <= {"place", "add", "reshape"}
+
+
+def test_the_hessian_of_a_hessian():
+    """What is differentiated again are bands, not the elements they are written at."""
+    graph = graphc.trace(lambda x: ((x[1:] - x[:-1]) ** 4).sum(), x="f64[n]")
+    x = RNG.normal(size=4)
+    weighted = graphc.trace(
+        lambda x: (graphc.hessian(graph)(x) * np.arange(16.0).reshape(4, 4)).sum(), x="f64[4]"
+    )
+    found = graphc.compile(graphc.hessian(weighted), ())(x)
+    np.testing.assert_allclose(found, rows(graphc.grad(weighted), x), rtol=1e-10, atol=1e-12)
 
 
 def test_a_tall_jacobian_goes_forward():

@@ -99,7 +99,7 @@ class Span:
 
     start: Size
     size: Size
-    step: int
+    step: Size
     length: Size
 
 

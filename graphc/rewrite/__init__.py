@@ -19,6 +19,7 @@ from collections.abc import Collection
 from graphc.ir import Graph, Node
 from graphc.naming import unknown_name
 from graphc.ops.elementwise import TABLE
+from graphc.rewrite.bands import along_diagonals
 from graphc.rewrite.cse import common_subexpressions, merging
 from graphc.rewrite.dce import dead_code
 from graphc.rewrite.fold import fold, fold_constants
@@ -103,7 +104,7 @@ def settle(graph: Graph, done: set[Node] | None = None) -> Graph:
     """
     done = set() if done is None else done
     graph = _simplified(graph, True, (), None, done)
-    stacked = stack_products(add_before_placing(graph))
+    stacked = stack_products(add_before_placing(along_diagonals(graph)))
     steps = stack_steps(stacked)
     if steps is not stacked:
         stacked = _simplified(steps, True, (), None, done)

@@ -151,7 +151,7 @@ def place_of_place(node: Node) -> Node | None:
     )
     steps = tuple(a * b for a, b in zip(region.steps, inner.steps, strict=True))
     if any(
-        step < 0 and not isinstance(size, int)
+        isinstance(step, int) and step < 0 and not isinstance(size, int)
         for step, size in zip(steps, inner.sizes, strict=True)
     ):
         return None  # backwards over a size that may be 0 there is no element to start at
@@ -200,7 +200,7 @@ def concatenate_one(node: Node) -> Node | None:
     return node.inputs[0] if len(node.inputs) == 1 else None
 
 
-def _parts(region: Slice) -> tuple[tuple[Size, ...], Shape, tuple[int, ...]]:
+def _parts(region: Slice) -> tuple[tuple[Size, ...], Shape, tuple[Size, ...]]:
     return region.starts, region.sizes, region.steps
 
 

@@ -382,14 +382,14 @@ def _subscript(node: Node, region: Slice) -> str | None:
     return ", ".join(texts)
 
 
-def _axis_slice(start: Size, size: Size, step: int, whole: Size) -> slice | None:
+def _axis_slice(start: Size, size: Size, step: Size, whole: Size) -> slice | None:
     if start == 0 and size == whole and step == 1:
         return slice(None)
     if step == -1 and size == whole and start == whole - 1:
         return slice(None, None, -1)
     if step == 1 and isinstance(start, int) and start + size == whole:
         return slice(start, None)
-    if step > 0 and isinstance(start, int) and isinstance(size, int):
+    if isinstance(step, int) and step > 0 and isinstance(start, int) and isinstance(size, int):
         stop = start + (size - 1) * step + 1 if size else start
         return slice(start or None, stop, None if step == 1 else step)
     left = whole - size

@@ -33,7 +33,7 @@ def value(x):
     square_sum_largest = np.zeros((n, 4, 4, 4), np.float32)
     for k0 in range(2):
         for k1 in range(2):
-            square_sum_largest += largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2]
+            square_sum_largest += largest[:, :, k0::2, k1::2]
     square_sum_largest /= 4.0
     np.square(square_sum_largest, out=square_sum_largest)
     pooled = square_sum_largest.sum() / (64*n)
@@ -58,7 +58,7 @@ def forward(x):
     sum_largest_scaled = np.zeros((n, 4, 4, 4), np.float32)
     for k0 in range(2):
         for k1 in range(2):
-            sum_largest_scaled += largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2]
+            sum_largest_scaled += largest[:, :, k0::2, k1::2]
     sum_largest_scaled /= 4.0
     pooled = (sum_largest_scaled * sum_largest_scaled).sum() / (64*n)
     return pooled, (x, largest, sum_largest_scaled)
@@ -80,7 +80,7 @@ def backward(saved, d_pooled=1.0):
     d_largest = np.zeros((n, 4, 8, 8), np.float32)  # f32[n, 4, 8, 8]
     for k0 in range(2):
         for k1 in range(2):
-            d_largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2] += d_largest_product
+            d_largest[:, :, k0::2, k1::2] += d_largest_product
     np.divide(d_largest, d_largest_over_count, out=d_largest_over_count)
     d_x = np.zeros((n, 4, 17, 17), np.float32)  # f32[n, 4, 17, 17]
     for k0 in range(3):
@@ -110,7 +110,7 @@ def value_and_grad(x):
     sum_largest_scaled = np.zeros((n, 4, 4, 4), np.float32)
     for k0 in range(2):
         for k1 in range(2):
-            sum_largest_scaled += largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2]
+            sum_largest_scaled += largest[:, :, k0::2, k1::2]
     sum_largest_scaled /= 4.0
     pooled = (sum_largest_scaled * sum_largest_scaled).sum() / (64*n)
 
@@ -124,7 +124,7 @@ def value_and_grad(x):
     d_largest = np.zeros((n, 4, 8, 8), np.float32)  # f32[n, 4, 8, 8]
     for k0 in range(2):
         for k1 in range(2):
-            d_largest[:, :, k0:k0 + 8:2, k1:k1 + 8:2] += d_largest_quotient
+            d_largest[:, :, k0::2, k1::2] += d_largest_quotient
     np.divide(d_largest, d_largest_over_count, out=d_largest_over_count)
     d_x = np.zeros((n, 4, 17, 17), np.float32)  # f32[n, 4, 17, 17]
     for k0 in range(3):

@@ -1,0 +1,218 @@
+"""Arrays that are zero off a diagonal: y[starts + i[axes]] = values[i].
+
+The identity matrix is the commonest, d x[i] / d x[j]; the derivative of x[1:] by x is the diagonal
+beside the main one. As a node such a band is index notation, y[i, i] = v[i], written at a region of
+zeros where it does not reach from corner to corner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+
+from codegen.program import Affine, Slice
+from codegen.record import record
+from graphc import nodes
+from graphc.ir import Graph, Node
+from graphc.ops.kinds import Contraction, Einstein, Elementwise, Place
+from graphc.order import users
+from graphc.rewrite.walk import planned, table_name
+from graphc.types import Shape, Size, product
+
+DELTA = Contraction("delta")
+
+
+@record
+class Band:
+    """y[starts + i[axes]] = values[i], y being zero elsewhere.
+
+    axes: for each axis of y, the axis of `values` that runs along it. The axes of `values` have the
+        order in which they appear here.
+    starts: where the band begins, for each axis of y. shape: that of y.
+    """
+
+    values: Node
+    axes: tuple[int, ...]
+    starts: tuple[Size, ...]
+    shape: Shape
+
+    @property
+    def sizes(self) -> Shape:
+        """How many positions the band takes of each axis of y."""
+        return tuple(self.values.type.shape[axis] for axis in self.axes)
+
+    @property
+    def region(self) -> Slice:
+        """The smallest region of y that holds the band."""
+        return Slice(self.starts, self.sizes, (1,) * len(self.axes))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the band reaches from corner to corner."""
+        return self.sizes == self.shape and all(start == 0 for start in self.starts)
+
+
+def node_of(band: Band) -> Node:
+    """The band as a node."""
+    names = [f"i{axis}" for axis in range(band.values.type.ndim)]
+    extents = tuple(zip(names, band.values.type.shape, strict=True))
+    out = tuple(nodes.index(names[axis]) for axis in band.axes)
+    own = tuple(map(nodes.index, names))
+    if len(out) == len(own):
+        made = band.values
+    else:
+        made = nodes.contraction(DELTA, Einstein(out, (own,), extents, band.sizes), band.values)
+    return made if band.whole else nodes.place(made, band.region, band.shape)
+
+
+def band_of(node: Node, now: Callable[[Node], Node] = lambda x: x) -> Band | None:
+    """What `node_of` makes, or the like; None of any other node. now: what the values became."""
+    shape = node.type.shape
+    starts: tuple[Size, ...] = (0,) * len(shape)
+    if isinstance(node.params, Place):
+        if any(step != 1 for step in node.params.region.steps):
+            return None
+        starts = node.params.region.starts
+        node = node.inputs[0]
+    params = node.params
+    if not isinstance(params, Einstein) or len(node.inputs) != 1 or params.body is not None:
+        return None
+    own, out = _bare(params.operands[0]), _bare(params.out)
+    if own is None or out is None or len(out) == len(own) or {*own} != {*out}:
+        return None
+    extents = dict(params.extents)
+    if len({*own}) < len(own) or len(extents) != len(own):
+        return None
+    if params.shape != tuple(extents[name] for name in out):
+        return None
+    order = list(dict.fromkeys(out))
+    values = nodes.transpose(now(node.inputs[0]), tuple(own.index(name) for name in order))
+    return Band(values, tuple(order.index(name) for name in out), starts, shape)
+
+
+def bands_of(node: Node, now: Callable[[Node], Node] = lambda x: x) -> list[Band] | None:
+    """The bands of which the node is the sum; None where it is no such sum."""
+    found: list[Band] = []
+    stack = [(node, False)]
+    while stack:
+        x, negated = stack.pop()
+        if _is_sum(x):
+            (a, b), name = x.inputs, table_name(x.op)
+            # The second one first: a long sum that is none fails at its last term.
+            stack += [(a, negated), (b, negated != (name == "subtract"))]
+            continue
+        one = band_of(x, now)
+        if one is None:
+            return None
+        values = nodes.elementwise("negative", one.values) if negated else one.values
+        found.append(Band(values, one.axes, one.starts, one.shape))
+    return found
+
+
+def _is_sum(node: Node) -> bool:
+    return (
+        isinstance(node.op, Elementwise)
+        and table_name(node.op) in ("add", "subtract")
+        and all(x.type == node.type for x in node.inputs)
+    )
+
+
+def _bare(places: Sequence[Affine]) -> list[str] | None:
+    found = [affine.index for affine in places]
+    return None if None in found else found  # type: ignore[return-value]
+
+
+def total(bands: Sequence[Band]) -> Node:
+    """The sum, bands at the same place added up before they are written."""
+    merged: dict[object, Band] = {}
+    for one in bands:
+        place = (one.axes, one.starts, one.sizes)
+        known = merged.get(place)
+        if known is not None:
+            values = nodes.add(known.values, one.values)
+            one = Band(values, one.axes, one.starts, one.shape)
+        merged[place] = one
+    return reduce(nodes.add, map(node_of, merged.values()))
+
+
+# -- before lowering -------------------------------------------------------------------------------
+
+
+def along_diagonals(graph: Graph) -> Graph:
+    """Sums of bands are written into one array of zeros: a diagonal of a matrix with n columns is
+    every (n + 1)-th element of its rows one after another.
+
+        y[i, i] = v[i]      ->      y = place(v, 0::n + 1).reshape(n, n)
+    """
+    sums: set[Node] = set()
+    for node in graph.nodes:
+        if (_is_sum(node) and sums.issuperset(node.inputs)) or band_of(node) is not None:
+            sums.add(node)
+    if not sums:
+        return graph
+    uses = users(graph.nodes)
+    returned = {node for _, node in graph.outputs}
+    # Those of which more than a larger sum is made.
+    roots = {x for x in sums if x in returned or not sums.issuperset(uses[x])}
+
+    def step(original: Node, current: Node, done: Mapping[Node, Node]) -> Node:
+        if original not in roots:
+            return current
+        bands = bands_of(original, lambda x: done.get(x, x))
+        assert bands is not None
+        places: dict[Shape, list[Node]] = {}
+        for one in bands:
+            made = _strided(one)
+            if made is None:
+                return current
+            places.setdefault(made.type.shape, []).append(made)
+        shape = original.type.shape
+        return reduce(
+            nodes.add, (nodes.reshape(reduce(nodes.add, some), shape) for some in places.values())
+        )
+
+    return planned(graph, step)
+
+
+def _strided(band: Band) -> Node | None:
+    """The band as every so many elements of an array with fewer axes; None where it is not that.
+
+    Axes that one index runs along are joined to one, as are those of several indices that stand
+    there again in their order, [i, j, i, j]; of these all but the first must be whole.
+    """
+    shape: list[Size] = []
+    starts: list[Size] = []
+    sizes: list[Size] = []
+    steps: list[Size] = []
+    k = 0
+    while k < len(band.axes):
+        width, times = _run(band.axes, k)
+        end = k + width * times
+        if any(band.axes.count(axis) != times for axis in band.axes[k : k + width]):
+            return None
+        shape.append(product(band.shape[k:end]))
+        sizes.append(product(band.sizes[k : k + width]))
+        start: Size = 0
+        step: Size = 0
+        for first in range(k, end, width):
+            behind = range(first + 1, first + width)
+            if any(band.starts[a] != 0 or band.sizes[a] != band.shape[a] for a in behind):
+                return None
+            step = step + product(band.shape[first + width : end])
+            start = start + band.starts[first] * product(band.shape[first + 1 : end])
+        starts.append(start)
+        steps.append(step)
+        k = end
+    region = Slice(tuple(starts), tuple(sizes), tuple(steps))
+    return nodes.place(nodes.reshape(band.values, tuple(sizes)), region, tuple(shape))
+
+
+def _run(axes: Sequence[int], k: int) -> tuple[int, int]:
+    """How many axes from k on stand there again at once, in their order, and how many times."""
+    for width in range(1, (len(axes) - k) // 2 + 1):
+        word, times = axes[k : k + width], 1
+        while axes[k + times * width : k + (times + 1) * width] == word:
+            times += 1
+        if times > 1:
+            return width, times
+    return 1, 1
