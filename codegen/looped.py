@@ -262,11 +262,15 @@ def write_repeat(emitter: Emitter, step: Repeat) -> None:
         for out, result in zip(step.outs, step.results, strict=True)
         if plan.uses.count(out)
     ]
-    for name, out, _ in wanted:
-        emitter.assign(step, name, filled(printer, out, 0, empty=True))
-    for state, number, _ in step.carried:
+    for name, stack, _ in wanted:
+        emitter.assign(step, name, filled(printer, stack, 0, empty=True))
+    for state, number, following in step.carried:
+        first = names[state.index]
         text = printer.operand(step.operands[number])
-        emitter.sources.append(Assign(names[state.index], text, tag=step.tag))
+        emitter.sources.append(Assign(first, text, tag=step.tag))
+        for name, stack, result in wanted:
+            if result is following and stack.shape[0] != step.count:
+                emitter.sources.append(Assign(f"{name}[0]", first, tag=step.tag))
     body: list[Source] = []
     for value, number in step.whole:
         names[value.index] = printer.operand(step.operands[number], ATOM)
@@ -278,9 +282,10 @@ def write_repeat(emitter: Emitter, step: Repeat) -> None:
         else:
             names[row.index] = text
     body += inner.body()
-    for name, _, result in wanted:
+    for name, stack, result in wanted:
         text = inner.printer.operand(result)
-        body.append(Assign(f"{name}[{variable}]", text, tag=step.tag))
+        place = variable if stack.shape[0] == step.count else f"{variable} + 1"
+        body.append(Assign(f"{name}[{place}]", text, tag=step.tag))
     states = ", ".join(names[state.index] for state, _, _ in step.carried)
     after = ", ".join(inner.printer.operand(value) for _, _, value in step.carried)
     body.append(Assign(states, after, tag=step.tag))

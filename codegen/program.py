@@ -260,6 +260,7 @@ class Loop:
     rows: (inside, outside): in step t the Var inside is the Var outside at [t].
     carried: (inside, initial, following): in the first step the Var inside is the initial one, in
         every other what `following` was in the step before.
+    outs: where one is of count + 1 rows, its result is carried on: the first row is the initial.
     body: statements on these and on any Var made before the loop.
     """
 

@@ -137,6 +137,8 @@ def _loop(params: LoopParams, args: Sequence[Array], dtype: Any) -> Array:
     steps = params.steps
     body, last = steps.body, steps.rows + len(steps.carried)
     carried, results = list(args[steps.rows : last]), []
+    if params.result in steps.carried:
+        results.append(carried[steps.carried.index(params.result)])
     for t in range(steps.count):
         given = [*(x[t] for x in args[: steps.rows]), *carried, *args[last:]]
         values = {node.name: x for node, x in zip(body.inputs, given, strict=True)}

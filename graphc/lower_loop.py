@@ -25,7 +25,7 @@ def loop(
 ) -> tuple[Loop, dict[int, Var]]:
     """The statement of a loop on its operands, and the Vars of the results that are wanted."""
     body = steps.body
-    outs = {k: _result(steps, body.outputs[k][1]) for k in sorted(wanted)}
+    outs = {k: _result(steps, k) for k in sorted(wanted)}
     last = steps.rows + len(steps.carried)
     given: dict[Node, Var] = {}
     for k, (node, arg) in enumerate(zip(body.inputs, args, strict=True)):
@@ -52,10 +52,11 @@ def loop(
     return made, outs
 
 
-def _result(steps: Steps, node: Node) -> Var:
+def _result(steps: Steps, number: int) -> Var:
     """A value of a step, of all steps."""
+    node = steps.body.outputs[number][1]
     name = f"{node.name}s" if node.name else ""
-    return Var(name, array_type(node.type.dtype, (steps.count, *node.type.shape)))
+    return Var(name, array_type(node.type.dtype, (steps.length(number), *node.type.shape)))
 
 
 def _needed(order: Sequence[Node], wanted: Iterable[Node]) -> list[Node]:

@@ -435,7 +435,7 @@ def _loop(node: Node) -> ArrayType:
         given, found = body.inputs[steps.rows + k].type, body.outputs[result][1].type
         _require(given == found, f"what is carried on is {given}, then {found}")
     type = body.outputs[params.result][1].type
-    return array_type(type.dtype, (steps.count, *type.shape))
+    return array_type(type.dtype, (steps.length(params.result), *type.shape))
 
 
 def _primitive(node: Node) -> ArrayType | None:

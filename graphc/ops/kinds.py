@@ -369,10 +369,17 @@ class Steps:
         self.rows = rows
         self.carried = carried
 
+    def length(self, number: int) -> int:
+        """The rows of a result: one a step, and before them what is carried into the first."""
+        return self.count + (number in self.carried)
+
 
 @record
 class LoopParams:
-    """Which output of a step this node is, for all steps: stacked along a new first axis."""
+    """Which output of a step this node is, for all steps: stacked along a new first axis.
+
+    Where it is carried on, the first row is what is carried into the first step.
+    """
 
     steps: Steps
     result: int

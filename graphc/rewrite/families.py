@@ -29,13 +29,8 @@ def families(graph: Graph, without: Collection[Node] = ()) -> list[list[Node]]:
 
     Members may depend on one another: a family of a loop's carried values does. Linear time.
     """
-    stepping = _stepping(graph)
     numbers: dict[Hashable, int] = {}
-    kinds: list[int] = []
-    for node in graph.nodes:
-        own: Hashable = node if isinstance(node.op, Leaf) or node in without else None
-        key = (own, id(node.op), stepping.get(node, node.params), node.type)
-        kinds.append(numbers.setdefault(key, len(numbers)))
+    kinds = [numbers.setdefault(kind, len(numbers)) for kind in _kinds(graph, without)]
     if not any(count >= FEWEST for count in Counter(kinds).values()):
         return []
     groups: dict[int, list[Node]] = {}
@@ -43,6 +38,50 @@ def families(graph: Graph, without: Collection[Node] = ()) -> list[list[Node]]:
         if node.inputs and node not in without:
             groups.setdefault(color, []).append(node)
     return [members for members in groups.values() if len(members) >= FEWEST]
+
+
+def beside(
+    graph: Graph, without: Collection[Node], loops: Mapping[Node, int], typical: Collection[Node]
+) -> tuple[list[list[Node]], dict[int, list[Node]]]:
+    """The families beside loops, and for the families of loops what else does the same as their
+    typical members. What reads a loop does the same in its first steps as in later ones: where a
+    loop's values come from is not looked at.
+
+    loops: what is known to be in a family of a loop, by the family's number.
+    """
+    numbers: dict[Hashable, int] = {}
+    known = len(graph.nodes)
+    colors: dict[Node, int] = {}
+    groups: dict[int, list[Node]] = {}
+    more: dict[int, list[Node]] = {}
+    for node, kind in zip(graph.nodes, _kinds(graph, without), strict=True):
+        key = (kind, *(colors[x] for x in node.inputs))
+        own = loops.get(node)
+        if own is not None:
+            colors[node] = known + own
+            if node in typical:
+                numbers.setdefault(key, known + own)
+            continue
+        color = colors[node] = numbers.setdefault(key, len(numbers))
+        if color >= known:
+            more.setdefault(color - known, []).append(node)
+        elif node.inputs and node not in without:
+            groups.setdefault(color, []).append(node)
+    return [members for members in groups.values() if len(members) >= FEWEST], more
+
+
+def _kinds(graph: Graph, without: Collection[Node]) -> list[Hashable]:
+    """What nodes of one family share, but for their operands."""
+    stepping = _stepping(graph)
+    return [
+        (
+            node if isinstance(node.op, Leaf) or node in without else None,
+            id(node.op),
+            stepping.get(node, node.params),
+            node.type,
+        )
+        for node in graph.nodes
+    ]
 
 
 def _refined(graph: Graph, kinds: np.ndarray[Any, Any]) -> list[int]:

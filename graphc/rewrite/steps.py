@@ -17,181 +17,92 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
-from codegen.program import Broadcast, Reshape, Slice, Transpose
 from codegen.record import struct
 from graphc import nodes
 from graphc.ir import Graph, Node
 from graphc.ops.kinds import (
-    Axes,
     Concatenate,
-    Contraction,
     Einstein,
     Elementwise,
-    Layout,
-    Reduction,
 )
 from graphc.order import users
+from graphc.rewrite.affine import fewer_calls
+from graphc.rewrite.columns import Family, Rows, all_steps, nth, rows_of, stackable
 from graphc.rewrite.cse import merging
 from graphc.rewrite.dce import dead_code
-from graphc.rewrite.families import DEPTH, FEWEST, alike, families, row_of
+from graphc.rewrite.families import DEPTH, FEWEST, alike, beside, families
 from graphc.rewrite.loops import Rolled, body, result, rolled
 from graphc.rewrite.parts import take_apart
-from graphc.rewrite.stacks import neighbours
 from graphc.rewrite.sums import sum_trees, total
-from graphc.rewrite.walk import planned, rebuild
+from graphc.rewrite.walk import planned, rebuild, table_name
 from graphc.types import product
 
 # A step's value of more elements takes longer than the calls that are saved.
 _LARGE = 1 << 10
-_STEP = "step"
-
-
-@struct
-class _Family:
-    """Nodes that do the same.
-
-    parallel: whether they are computed at once. carried: whether they depend on one another.
-    whole: their values stacked, once made.
-    """
-
-    members: list[Node]
-    parallel: bool = True
-    carried: bool = False
-    whole: Node | None = None
+# Nanoseconds: a row written into an array in a step.
+_WRITE = 150
+_CHEAP = frozenset(("add", "subtract", "multiply", "divide", "negative", "square", "maximum"))
 
 
 @struct
 class _Group:
-    """What is computed together: a family, or the families of a loop."""
+    """What is computed together: a family, or the results of a loop, families `kept` of it."""
 
     members: list[Node]
-    families: list[_Family]
+    families: list[Family]
     loop: Rolled | None = None
+    kept: Sequence[int] = ()
     together: bool = True
 
 
 @struct
-class _Rows:
-    """The stacks of one graph.
+class _Found:
+    """What was found in a graph: families beside its loops, loops, and sums over many terms.
 
-    row: where a node is found: its family, and its place in it. columns: made before.
+    left: how many nodes are carried on and in no loop.
     """
 
-    row: dict[Node, tuple[_Family, int]]
-    columns: dict[tuple[Node, ...], Node]
-
-    def column(self, parts: tuple[Node, ...], done: Mapping[Node, Node]) -> Node:
-        """The parts, one after another along a new first axis: of what is stacked, a view."""
-        found = self.columns.get(parts)
-        if found is None:
-            found = neighbours([done[part] for part in parts])
-            if found is None:
-                pieces = [self._piece(run, done) for run in self._runs(parts, done)]
-                found = nodes.concatenate(pieces, 0)
-            self.columns[parts] = found
-        return found
-
-    def _runs(self, parts: Sequence[Node], done: Mapping[Node, Node]) -> list[list[_Row]]:
-        """The parts, cut where the next is not found at the same distance from the one before."""
-        runs: list[list[_Row]] = []
-        for part in parts:
-            row = self._row(part, done)
-            if runs and row.source is not None:
-                last = runs[-1]
-                step = row.at - last[-1].at
-                if (last[-1].source, last[-1].axis) == (row.source, row.axis) and (
-                    step == last[1].at - last[0].at if len(last) > 1 else abs(step) == 1
-                ):
-                    last.append(row)
-                    continue
-            runs.append([row])
-        return runs
-
-    def _row(self, part: Node, done: Mapping[Node, Node]) -> _Row:
-        known = self.row.get(part)
-        if known is not None:
-            family, at = known
-            if family.whole is None and all(member in done for member in family.members):
-                family.whole = nodes.concatenate(
-                    [nodes.expand_dims(done[member], 0) for member in family.members], 0
-                )
-            if family.whole is not None:
-                return _Row(part, family.whole, 0, at)
-        found = row_of(part)
-        if found is None:
-            return _Row(part, None, 0, 0)
-        source, axis, at = found
-        return _Row(part, done.get(source, source), axis, at)
-
-    def _piece(self, run: list[_Row], done: Mapping[Node, Node]) -> Node:
-        first, count = run[0], len(run)
-        source = first.source
-        if source is None or (count == 1 and first.axis):
-            return nodes.expand_dims(done[first.part], 0)
-        shape, axis = source.type.shape, first.axis
-        step = run[1].at - first.at if count > 1 else 1
-        starts = [0] * len(shape)
-        starts[axis] = first.at
-        steps = [1] * len(shape)
-        steps[axis] = step
-        sizes = (*shape[:axis], count, *shape[axis + 1 :])
-        found = nodes.slice_(source, tuple(starts), sizes, tuple(steps))
-        order = (axis, *(k for k in range(len(shape)) if k != axis))
-        return nodes.transpose(found, order)
-
-
-@struct
-class _Row:
-    """A part, and where it is found: at a position of an axis of a source, if anywhere."""
-
-    part: Node
-    source: Node | None
-    axis: int
-    at: int
+    families: list[Family]
+    loops: list[Rolled]
+    trees: dict[Node, list[Node]]
+    left: int
 
 
 def stack_steps(graph: Graph) -> Graph:
     """What depends on no other step's value, computed for all steps at once."""
-    found, trees = _found(graph)
-    joined = [
-        family.members
-        for family in found
-        if family.carried and isinstance(family.members[0].params, Concatenate)
-    ]
+    found = _found(graph)
+    carried = [family.members for family in found.families if family.carried]
+    carried += [row for loop in found.loops for row in loop.members]
+    joined = [members for members in carried if isinstance(members[0].params, Concatenate)]
     apart = take_apart(graph, {node for members in joined for node in members})
     if apart is not graph:
         graph = dead_code(rebuild(apart, merging()))
-        found, trees = _found(graph)
-    if not found:
+        found = _found(graph)
+    if not _mostly_loops(found):
         return graph
-    groups = [_Group(family.members, [family]) for family in found if family.parallel]
-    groups += _loops(graph, [family for family in found if family.carried])
-    if not _mostly_loops(found, groups):
-        return graph
-    order = _order(graph, groups)
+    groups, order = _ordered(graph, found)
     group_of = {node: group for group in groups if group.together for node in group.members}
     if not group_of:
         return graph
-    rows = _Rows({}, {})
-    in_loops = {node for group in groups if group.loop for node in group.members}
-    alone = [family for family in found if in_loops.isdisjoint(family.members)]
-    for family in [*alone, *(family for group in groups for family in group.families)]:
+    rows = Rows({}, {})
+    for family in [*found.families, *(family for group in groups for family in group.families)]:
         for at, node in enumerate(family.members):
             rows.row[node] = family, at
 
     def step(original: Node, current: Node, done: Mapping[Node, Node]) -> Node:
-        if original in trees:
-            return _added(trees[original], current, rows, done)
+        if original in found.trees:
+            return _added(found.trees[original], current, rows, done)
         group = group_of.get(original)
         if group is None:
             return current
         family, at = rows.row[original]
         if family.whole is None and group.loop is not None:
             _roll(group, graph.name, rows, done)
+            family, at = rows.row[original]
         elif family.whole is None:
-            family.whole = _whole(family.members, rows, done)
+            family.whole = all_steps(family.members, rows, done)
         assert family.whole is not None
-        return _nth(family.whole, at)
+        return nth(family.whole, at)
 
     ordered = type(graph)(
         graph.name, graph.inputs, graph.outputs, order, graph.arguments, graph.result
@@ -199,19 +110,43 @@ def stack_steps(graph: Graph) -> Graph:
     return planned(ordered, step)
 
 
-def _mostly_loops(found: list[_Family], groups: list[_Group]) -> bool:
+def _mostly_loops(found: _Found) -> bool:
     """Whether what steps carry on is computed by loops. Where it is not, the values beside it are
     made one by one, and a stack of them is copied together: dearer than what it saves."""
-    carried = sum(len(family.members) for family in found if family.carried)
-    return 2 * sum(len(group.members) for group in groups if group.loop) >= carried
+    return sum(len(loop.nodes) for loop in found.loops) >= found.left
 
 
-def _found(graph: Graph) -> tuple[list[_Family], dict[Node, list[Node]]]:
-    """The families of a graph, and its sums over many terms."""
+def _found(graph: Graph) -> _Found:
+    """The families of a graph, its loops, and its sums over many terms."""
     trees = sum_trees(graph, users(graph.nodes), FEWEST)
-    found = [_Family(members) for members in families(graph, _inner(graph, trees))]
+    inner = _inner(graph, trees)
+    found = [Family(members) for members in families(graph, inner)]
     _dismiss(graph, found)
-    return found, trees
+    carried = [family for family in found if family.carried]
+    loops = _loops(graph, carried)
+    if not loops:
+        return _Found(found, [], trees, sum(len(family.members) for family in carried))
+    known: dict[Node, int] = {}
+    typical: set[Node] = set()
+    inside = {node for family in found for node in family.members}
+    numbers: dict[int, tuple[Rolled, int]] = {}
+    for loop in loops:
+        first = loop.first
+        for k, members in enumerate(loop.members):
+            number = len(numbers)
+            numbers[number] = loop, k
+            known.update(dict.fromkeys(members, number))
+            typical.update(members[len(members) // 2 :])
+            if k in first and first[k][0] not in inside:
+                known.setdefault(first[k][0], number)
+    others, more = beside(graph, inner, known, typical)
+    for loop in loops:
+        loop.extend({k: more.get(n, []) for n, (own, k) in numbers.items() if own is loop})
+    found = [Family(members) for members in others]
+    _dismiss(graph, found)
+    rolled = {node for loop in loops for node in loop.nodes}
+    left = sum(node not in rolled for family in carried for node in family.members)
+    return _Found(found, loops, trees, left)
 
 
 # -- which -----------------------------------------------------------------------------------------
@@ -230,7 +165,7 @@ def _inner(graph: Graph, trees: Mapping[Node, list[Node]]) -> set[Node]:
     return found
 
 
-def _dismiss(graph: Graph, found: list[_Family]) -> None:
+def _dismiss(graph: Graph, found: list[Family]) -> None:
     """Tells what cannot or should not be stacked: what depends on its own kind (a set of bits says
     of every node which families it depends on), what is large, what no stack is made of."""
     bit = {node: 1 << k for k, family in enumerate(found) for node in family.members}
@@ -248,39 +183,14 @@ def _dismiss(graph: Graph, found: list[_Family]) -> None:
         # (The first step's operands may be special.)
         typical = family.members[len(family.members) // 2]
         family.parallel = (
-            family.parallel and _is_small(typical) and _stackable(typical) and alike(family.members)
+            family.parallel and _is_small(typical) and stackable(typical) and alike(family.members)
         )
         if not typical.type.shape and not any(x in of and of[x].parallel for x in typical.inputs):
             # Single numbers are Python's, which cost less than any array.
             family.parallel = False
 
 
-def _stackable(node: Node) -> bool:
-    """Whether the op has a form for all steps at once."""
-    params = node.params
-    match node.op:
-        case Elementwise():
-            return True
-        case Contraction():
-            return isinstance(params, Einstein) and params.body is None
-        case Reduction():
-            return True
-        case Layout():
-            if row_of(node) is not None or (isinstance(params, Slice) and _is_row(node)):
-                return False
-            return isinstance(params, Reshape | Slice | Transpose | Concatenate | Broadcast)
-        case _:
-            return False
-
-
-def _is_row(node: Node) -> bool:
-    return any(
-        size == 1 and full != 1
-        for size, full in zip(node.type.shape, node.inputs[0].type.shape, strict=True)
-    )
-
-
-def _loops(graph: Graph, carried: list[_Family]) -> list[_Group]:
+def _loops(graph: Graph, carried: list[Family]) -> list[Rolled]:
     """The loops that these families are: those of one loop depend on one another."""
     position = {node: k for k, node in enumerate(graph.nodes)}
     bit = {node: 1 << k for k, family in enumerate(carried) for node in family.members}
@@ -293,7 +203,7 @@ def _loops(graph: Graph, carried: list[_Family]) -> list[_Group]:
         before[node] = mask
         if node in bit:
             needs[bit[node].bit_length() - 1] |= mask
-    found: list[_Group] = []
+    found: list[Rolled] = []
     left = list(range(len(carried)))
     while left:
         first = left[0]
@@ -305,8 +215,7 @@ def _loops(graph: Graph, carried: list[_Family]) -> list[_Group]:
         small = small and max(counts, default=0) - min(counts, default=0) <= DEPTH
         loop = rolled([carried[k].members for k in mutual], position) if small else None
         if loop is not None:
-            families = [_Family(row, False, True) for row in loop.members]
-            found.append(_Group(loop.nodes, families, loop))
+            found.append(loop)
     return found
 
 
@@ -316,17 +225,42 @@ def _is_small(node: Node) -> bool:
     return isinstance(size, int) and size <= _LARGE
 
 
+def _ordered(graph: Graph, found: _Found) -> tuple[list[_Group], list[Node]]:
+    """What is computed together, and an order of the nodes in which it can be. A loop that waits
+    for itself, by way of something else, is none."""
+    loops = found.loops
+    while True:
+        groups = [_Group(family.members, [family]) for family in found.families if family.parallel]
+        for loop in loops:
+            kept = _kept(graph, loop)
+            members = [loop.members[k] for k in kept]
+            groups.append(
+                _Group([x for row in members for x in row], list(map(Family, members)), loop, kept)
+            )
+            groups += [_Group(row, [Family(row)]) for k, row in loop.all.items() if k not in kept]
+        order = _order(graph, groups)
+        left = [group.loop for group in groups if group.loop is not None and group.together]
+        if len(left) == len(loops):
+            return groups, order
+        loops = left
+
+
 def _order(graph: Graph, groups: list[_Group]) -> list[Node]:
     """The nodes in an order in which all members of a group can be computed at once; a group for
-    which there is none is one no longer."""
+    which there is none is one no longer. What a loop returns comes before what else its steps
+    compute."""
     position = {node: k for k, node in enumerate(graph.nodes)}
     group_of = {node: group for group in groups for node in group.members}
-    readers = users(graph.nodes)
-    missing: dict[Node, int] = {}
-    for node in graph.nodes:
-        own = group_of.get(node)
-        inside = own is not None and own.loop is not None
-        missing[node] = sum(not inside or group_of.get(x) is not own for x in node.inputs)
+    waits = {node: node.inputs for node in graph.nodes}
+    for group in groups:
+        if group.loop is not None:
+            waits.update(dict.fromkeys(group.members, ()))
+            waits[group.members[0]] = tuple(group.loop.outside)
+    missing = {node: len(inputs) for node, inputs in waits.items()}
+    readers: dict[Node, list[Node]] = {node: [] for node in graph.nodes}
+    for node, inputs in waits.items():
+        for x in inputs:
+            readers[x].append(node)
     waiting = {id(group): len(group.members) for group in groups}
     ready = [position[node] for node in graph.nodes if not missing[node]]
     heapify(ready)
@@ -340,14 +274,12 @@ def _order(graph: Graph, groups: list[_Group]) -> list[Node]:
             if not group.together or not waiting[id(group)]:
                 continue
             group.together = False
+            if group.loop is not None:
+                return []
             for family in group.families:
                 family.parallel = False
-            if group.loop is not None:
-                for node in group.members:
-                    missing[node] += sum(group_of.get(x) is group for x in node.inputs)
             for node in arrived[id(group)]:
-                if not missing[node]:
-                    heappush(ready, position[node])
+                heappush(ready, position[node])
             continue
         node = graph.nodes[heappop(ready)]
         at_once = [node]
@@ -364,93 +296,74 @@ def _order(graph: Graph, groups: list[_Group]) -> list[Node]:
         order += at_once
         for each in at_once:
             for reader in readers[each]:
-                if len(at_once) > 1 and group_of.get(reader) is own:
-                    continue
                 missing[reader] -= 1
                 if not missing[reader]:
                     heappush(ready, position[reader])
     return order
 
 
+def _kept(graph: Graph, loop: Rolled) -> list[int]:
+    """The families that are a loop's results: what is carried on, and what is better written down
+    in every step than computed again of that, for all steps at once."""
+    inside = set(loop.nodes)
+    outside = {node for _, node in graph.outputs}
+    outside.update(x for node in graph.nodes if node not in inside for x in node.inputs)
+    kept = list(loop.first)
+    needs: dict[int, dict[int, float]] = {k: {} for k in kept}
+    for k in loop.order:
+        if k in needs:
+            continue
+        members = loop.members[k]
+        own = needs[k] = {k: _nanoseconds(members[0])}
+        for place in loop.reads[k]:
+            if place is not None and not place[1]:
+                own.update(needs[place[0]])
+        size = product(members[0].type.shape)
+        assert isinstance(size, int)
+        read = not outside.isdisjoint(members)
+        if not stackable(members[0]) or (read and sum(own.values()) > _WRITE + size / 3):
+            kept.append(k)
+            needs[k] = {}
+    return kept
+
+
+def _nanoseconds(node: Node) -> float:
+    """About what a step's value takes where it is one of many in an array."""
+    size = product(node.type.shape)
+    params = node.params
+    assert isinstance(size, int)
+    if isinstance(params, Einstein):
+        terms = product(tuple(extent for _, extent in params.extents))
+        return 0.1 * terms if isinstance(terms, int) else size
+    if isinstance(node.op, Elementwise):
+        return size * (0.4 if table_name(node.op) in _CHEAP else 4)
+    return 0.4 * size
+
+
 # -- made ------------------------------------------------------------------------------------------
 
 
-def _nth(whole: Node, at: int) -> Node:
-    shape = whole.type.shape
-    starts = (at, *(0 for _ in shape[1:]))
-    row = nodes.slice_(whole, starts, (1, *shape[1:]), (1,) * len(shape))
-    return nodes.reshape(row, shape[1:])
-
-
-def _roll(group: _Group, name: str, rows: _Rows, done: Mapping[Node, Node]) -> None:
+def _roll(group: _Group, name: str, rows: Rows, done: Mapping[Node, Node]) -> None:
     """The loop of a group: one node for each of its results."""
-    assert group.loop is not None
-    steps, columns, first, whole = body(group.loop, name)
+    loop = group.loop
+    assert loop is not None
+    steps, columns, first, whole = body(loop, name, group.kept)
     inputs = [rows.column(parts, done) for parts in columns]
     inputs += [done.get(x, x) for x in (*first, *whole)]
+    starts = dict(zip(steps.carried, first, strict=True))
+    steps, inputs = fewer_calls(steps, inputs)
     for number, family in enumerate(group.families):
         family.whole = result(steps, inputs, number)
+        if number in starts:
+            # The first row is what is carried into the first step.
+            family.members = [starts[number], *family.members]
+            rows.columns[tuple(family.members)] = family.whole
+            rows.columns[tuple(family.members[:-1])] = rows_of(family.whole, 0, steps.count)
+            rows.row.setdefault(starts[number], (family, 0))
+            rows.row.update((node, (family, at + 1)) for at, node in enumerate(family.members[1:]))
 
 
-def _whole(members: Sequence[Node], rows: _Rows, done: Mapping[Node, Node]) -> Node:
-    """The op of all members, on columns of their operands."""
-    first, count = members[0], len(members)
-    inputs: list[Node] = []
-    varies: list[bool] = []
-    for column in zip(*(member.inputs for member in members), strict=True):
-        varies.append(len(set(column)) > 1)
-        inputs.append(rows.column(column, done) if varies[-1] else done.get(column[0], column[0]))
-    shape = (count, *first.type.shape)
-    params = first.params
-    match first.op:
-        case Elementwise():
-            rank = first.type.ndim
-            inputs = [
-                _widened(x, count, rank) if moves else x
-                for x, moves in zip(inputs, varies, strict=True)
-            ]
-            return nodes.elementwise(first.op, *inputs)
-        case Contraction():
-            assert isinstance(params, Einstein)
-            name = nodes.index(_STEP)
-            operands = tuple(
-                (name, *formula) if moves else formula
-                for formula, moves in zip(params.operands, varies, strict=True)
-            )
-            extents = ((_STEP, count), *params.extents)
-            whole = Einstein((name, *params.out), operands, extents, shape)
-            return nodes.contraction(first.op, whole, *inputs)
-        case Reduction():
-            assert isinstance(params, Axes)
-            axes = tuple(axis + 1 for axis in params.axes)
-            return nodes.reduction(first.op.name, inputs[0], axes, params.keepdims)
-    match params:
-        case Reshape():
-            return nodes.reshape(inputs[0], shape)
-        case Transpose(axes):
-            return nodes.transpose(inputs[0], (0, *(axis + 1 for axis in axes)))
-        case Broadcast():
-            rank = first.type.ndim
-            return nodes.broadcast_to(_widened(inputs[0], count, rank), shape)
-        case Slice(starts, _, steps):
-            return nodes.slice_(inputs[0], (0, *starts), shape, (1, *steps))
-        case Concatenate(axis):
-            full = [
-                x if moves else nodes.broadcast_to(x, (count, *x.type.shape))
-                for x, moves in zip(inputs, varies, strict=True)
-            ]
-            return nodes.concatenate(full, axis + 1)
-        case _:
-            raise AssertionError(f"no stack of {first}")
-
-
-def _widened(x: Node, count: int, rank: int) -> Node:
-    """A column of values of lower rank, their axes at the end."""
-    own = x.type.shape[1:]
-    return nodes.reshape(x, (count, *(1,) * (rank - len(own)), *own))
-
-
-def _added(leaves: Sequence[Node], current: Node, rows: _Rows, done: Mapping[Node, Node]) -> Node:
+def _added(leaves: Sequence[Node], current: Node, rows: Rows, done: Mapping[Node, Node]) -> Node:
     """A sum, of whose terms those of one family are added up along the stack."""
     groups: dict[int, list[Node]] = {}
     rest: list[Node] = []
