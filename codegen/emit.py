@@ -467,7 +467,9 @@ def _joined(printer: Printer, step: Assemble) -> str:
     position: Size = 0
     for region, part in zip(step.regions, parts, strict=True):
         entry = region[axis]
-        if isinstance(entry, At) or entry.start != position or entry.step != 1:
+        if isinstance(entry, At):
+            entry = Span(entry.position, 1, 1, out.shape[axis])
+        if entry.start != position or entry.step != 1:
             return ""
         position = position + entry.size
         region_shape = tuple(e.size for e in region if isinstance(e, Span))

@@ -34,7 +34,7 @@ from graphc import nodes
 from graphc.callables import name_of
 from graphc.errors import GraphTypeError, located
 from graphc.ir import Node
-from graphc.lower_body import argument, instantiated, joined, mapped_body, word
+from graphc.lower_body import apart, argument, instantiated, joined, mapped_body, word
 from graphc.lower_linalg import decomposition, triangle, used_results
 from graphc.lower_loop import loop, wanted_results
 from graphc.matrices import result_types, siblings
@@ -298,7 +298,7 @@ class Body:
         regions = tuple(x.params.region for x in places if isinstance(x.params, kinds.Place))
         parts = tuple(self._part(x.inputs[0]) for x in places)
         out = self.vars[node] = self._out(node)
-        self._add(Write(out, 0, regions, parts, add=len(parts) > 1), node)
+        self._add(Write(out, 0, regions, parts, add=not apart(regions)), node)
 
     def _part(self, x: Node) -> Var:
         """What is written at a region: of a repeated number, the number."""

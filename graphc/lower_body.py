@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from codegen.expr import FUNCTIONS, Apply, Expr, Extent, Number, Symbol, replace_symbols, symbols
 from codegen.infer import result_dtype, weak_dtype
@@ -190,3 +191,21 @@ def joined(operands: Sequence[Var], axis: int) -> tuple[Slice, ...]:
         regions.append(Slice(starts, shape, (1,) * len(shape)))
         start = start + shape[axis]
     return tuple(regions)
+
+
+def apart(regions: Sequence[Slice]) -> bool:
+    """Whether it shows along one axis that no two regions have an element in common."""
+    if len(regions) == 1:
+        return True
+    for axis in range(len(regions[0].starts)):
+        spans = []
+        for region in regions:
+            start, size, step = region.starts[axis], region.sizes[axis], region.steps[axis]
+            if step < 0 or not isinstance(start, int) or not isinstance(size, int):
+                break
+            spans.append((start, start + size * step))
+        spans.sort()
+        follows = all(before[1] <= after[0] for before, after in pairwise(spans))
+        if len(spans) == len(regions) and follows:
+            return True
+    return False

@@ -287,14 +287,27 @@ def _reduce(sheet: Sheet, known: Known, statement: Reduce) -> None:
 def _write(sheet: Sheet, known: Known, statement: Write) -> None:
     out = _new(sheet, statement.out)
     known[statement.out] = out
-    regions = tuple(slice_index(region, out.shape) for region in statement.regions)
-    parts = tuple(known[part] for part in statement.parts)
+    written = [
+        _number(known[part], slice_index(region, out.shape))
+        for part, region in zip(statement.parts, statement.regions, strict=True)
+    ]
+    parts, regions = tuple(part for part, _ in written), tuple(region for _, region in written)
     sheet.add(
         Assemble(
             out, parts, statement.note, statement.tag,
             statement.fill, regions, statement.add, statement.exhaustive,
         )
     )  # fmt: skip
+
+
+def _number(part: Operand, region: tuple[Span, ...]) -> tuple[Operand, tuple[At | Span, ...]]:
+    """A part and its region; a number that was made an array of one element: the number itself."""
+    look = part.step if isinstance(part, Value) else None
+    if isinstance(look, Look) and all(span.size == 1 for span in region):
+        source = look.operands[0]
+        if isinstance(source, Value) and not source.shape:
+            return source, tuple(At(span.start) for span in region)
+    return part, region
 
 
 def _gather(sheet: Sheet, known: Known, statement: Gather) -> None:

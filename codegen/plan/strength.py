@@ -23,7 +23,7 @@ import math
 from codegen.expr import FUNCTIONS, Number
 from codegen.infer import floating, weak
 from codegen.plan.shapes import broadcast
-from codegen.plan.steps import Apply, Look, Operand, Sheet, Step, Value, is_large
+from codegen.plan.steps import Apply, Look, Operand, Same, Sheet, Step, Value, is_large
 from codegen.plan.uses import Uses
 from codegen.program import Broadcast
 
@@ -54,6 +54,9 @@ def strengthen(sheet: Sheet, uses: Uses) -> bool:
                     or _negate_later(sheet, step, uses, steps)
                     or _arithmetic(step, uses)
                 )
+                if _is_name_only(step, uses):
+                    step = Look(step.out, step.operands[:1], step.note, step.tag, Same())
+                    step.out.step = step
         steps.append(step)
     sheet.steps = steps
     return changed
@@ -187,6 +190,15 @@ def _bypass(value: Value, source: Operand, uses: Uses) -> bool:
         )
         uses.readers[source.index].append(reader)
     return True
+
+
+def _is_name_only(step: Apply, uses: Uses) -> bool:
+    """Whether the step is 1.0 * x by now, which the user gave a name of its own."""
+    x, *rest = step.operands
+    if step.function.name != "multiply" or not isinstance(x, Value) or not _is_one(rest[0]):
+        return False
+    out = step.out
+    return (x.shape, x.dtype) == (out.shape, out.dtype) and not uses.returned[out.index]
 
 
 def _into_smaller(step: Apply, product: Operand, factor: float, uses: Uses) -> bool:
