@@ -286,7 +286,7 @@ class _Shared:
         for node in seeds:
             default = 1.0 if node.type.shape == () and len(seeds) == 1 else None
             params.append(Param(node.name, Leaf(maker.vars[node]), default))
-        names = names_in(order, gradients.values())
+        names = names_in(order, [*gradients.values(), *seeds])
         rules = rules_of([*saved, *seeds], maker.vars, names)
         entry = Entry(rules, trusted=("saved",))
         return Function("backward", doc, tuple(params), tuple(maker.body.statements), result, entry)
@@ -482,8 +482,9 @@ def _only_shows(formula: Einstein) -> bool:
 def _with_sizes(
     saved: list[Node], order: Sequence[Node], seeds: Sequence[Node], inputs: Sequence[Node]
 ) -> list[Node]:
-    """The saved values, and the inputs that alone tell a size which backward needs."""
-    names = names_in(order, ())
+    """The saved values, and the inputs that alone tell a size which backward needs, if only to
+    check a cotangent."""
+    names = names_in(order, seeds)
     known = {name for node in (*saved, *seeds) for name in bare_names(node.type)}
     result = list(saved)
     for node in inputs:

@@ -202,6 +202,20 @@ def test_named_sizes_bind_at_the_call(shape):
     np.testing.assert_allclose(f.backward(saved).x, d)  # backward knows the sizes it needs
 
 
+def test_a_cotangent_that_no_gradient_needs_is_checked():
+    """Its sizes are known all the same."""
+
+    @graphc.trace(x="f64[n]", y="f64[m]")
+    def apart(x, y):
+        return {"loss": np.sum(x * x), "aside": np.tanh(y[1:])}
+
+    f = graphc.compile(apart, wrt="x")
+    _, saved = f.forward(np.ones(3), np.ones(4))
+    np.testing.assert_array_equal(f.backward(saved, 1.0, np.ones(3)), np.full(3, 2.0))
+    with pytest.raises(graphc.GraphValueError, match=r"d_aside should be f64\[m - 1\].* 2, not 3"):
+        f.backward(saved, 1.0, np.ones(2))
+
+
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_empty_and_single_arrays(n):
     @graphc.trace(x="f64[n]", A="f64[n, 4]", y="i64[n]")
