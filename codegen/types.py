@@ -130,6 +130,11 @@ class Dim:
             return self._beyond(other)
         return mod(self, other)
 
+    def __rmod__(self, other: Size) -> Size:
+        if not isinstance(other, int | Dim):
+            return self._beyond(other)
+        return mod(other, self)
+
     def _beyond(self, other: object = 0, *_: object) -> Any:
         """What arithmetic on sizes cannot express: an error, unless `other` knows what to do."""
         if not isinstance(other, Dim | int | float):

@@ -41,7 +41,7 @@ from graphc.matrices import result_types, siblings
 from graphc.ops import kinds
 from graphc.ops.elementwise import TABLE
 from graphc.searches import result_type
-from graphc.types import ArrayType, array_type, broadcast
+from graphc.types import ArrayType, array_type
 
 
 class Constants:
@@ -232,15 +232,13 @@ class Body:
         self, op: kinds.Elementwise, node: Node, operands: Sequence[Node]
     ) -> tuple[Expr, list[Var]]:
         """The op's expression over numbered Vars, numbers and sizes put in as they are."""
-        shape = node.type.shape
         leaves: list[Expr] = []
         args: list[Var] = []
         for operand in operands:
-            # What has been computed is there as it is; the rest may be a number, or repeated.
+            # What has been computed is there as it is; the rest may be a number.
             var = self.vars.get(operand) if operand.inputs else None
-            inner = operand if var else self._unbroadcast(operand, operands, shape)
-            if var is None and _is_inline(inner):
-                number = self._number(inner)
+            if var is None and _is_inline(operand):
+                number = self._number(operand)
                 if not any(
                     not _is_inline(other) and other.type.dtype == operand.type.dtype
                     for other in operands[op.condition :]
@@ -248,22 +246,12 @@ class Body:
                     number = self._converted(number, operand.type.dtype)
                 leaves.append(number)
                 continue
-            var = var or self.var(inner)
+            var = var or self.var(operand)
             if var not in args:
                 args.append(var)
             leaves.append(argument(args.index(var)))
         dtypes = tuple([var.type.dtype for var in args])
         return instantiated(op, tuple(leaves), dtypes, node.type.dtype), args
-
-    def _unbroadcast(self, operand: Node, operands: Sequence[Node], shape: Any) -> Node:
-        """What a repeated operand repeats, where the others alone give the result's shape."""
-        if not isinstance(operand.params, Broadcast) or operand in self.vars:
-            return operand
-        inner = operand.inputs[0]
-        others = tuple(x.type.shape for x in operands if x is not operand)
-        if broadcast((inner.type.shape, *others)) == shape and any(s == shape for s in others):
-            return inner
-        return operand
 
     # -- sums of places --------------------------------------------------------------------------
 

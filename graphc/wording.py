@@ -241,22 +241,6 @@ def _softmax(node: Node, spelt: Operand) -> Spelt | None:
     return None if axes is None else _over("softmax", x, axes, spelt)
 
 
-def _times_softmax(node: Node, spelt: Operand) -> Spelt | None:
-    """u / sum(exp(x)) * exp(x), as a gradient has it."""
-    for factor, exps in (node.inputs, node.inputs[::-1]):
-        x = operand_of(exps, "exp")
-        quotient = _unrepeated(factor)
-        parts = operands_of(quotient, "divide")
-        if x is None or exps.name or parts is None or quotient.name or parts[1].name:
-            continue
-        found = exp_sum(parts[1])
-        if found is not None and found[0] is x:
-            left = spelt(_unrepeated(parts[0]))
-            text = left.text if left.level >= PRODUCT else f"({left.text})"
-            return Spelt(f"{text} * {_over('softmax', x, found[1], spelt).text}", PRODUCT)
-    return None
-
-
 def _unrepeated(node: Node) -> Node:
     """What is reshaped and repeated, to broadcast."""
     while isinstance(node.params, Reshape | Broadcast) and not node.name:
@@ -371,7 +355,6 @@ def _condition(node: Node, spelt: Operand) -> Spelt | None:
 _DIVIDE = TABLE["divide"]
 _WORDS: Mapping[str, Callable[[Node, Operand], Spelt | None]] = {
     "divide": _quotient,
-    "multiply": _times_softmax,
     "subtract": _difference,
     "add": _total,
     **dict.fromkeys(DTYPES, _condition),
