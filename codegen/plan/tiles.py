@@ -131,15 +131,20 @@ def scratch(region: Region, places: Buffers, inline: list[bool]) -> dict[Value, 
     A value that maps to itself needs a row of scratch; one that maps to a leaving value works where
     that is to end; any other works in the row of an earlier value, which is dead by then.
     """
-    made = {step.out: at for at, step in enumerate(region.steps)}
+    made = {step.out for step in region.steps}
     start: dict[Value, Value] = {}
-    last: dict[Value, int] = {}
-    for at, step in enumerate(region.steps):
+    for step in region.steps:
         place = places.inplace[step.out.index]
         start[step.out] = start.get(place, place) if place is not None else step.out
+    last: dict[Value, int] = {}
+    read: dict[Value, int] = {}
+    for at, step in reversed(list(enumerate(region.steps))):
+        # What is inlined reads its operands where its reader stands.
+        then = read.get(step.out, at) if inline[step.out.index] else at
         for operand in values_of(step):
             if operand in made:
-                last[start[operand]] = at
+                read[operand] = max(then, read.get(operand, then))
+                last[start[operand]] = max(then, last.get(start[operand], then))
     ends = {start[value]: value for value in region.leaving}
     rows: dict[Value, Value] = {}
     free: list[Value] = []

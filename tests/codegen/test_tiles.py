@@ -120,6 +120,24 @@ def test_forward_and_backward_in_tiles_agree_with_the_fused_function():
     np.testing.assert_allclose(grads.gate, expected_grads.gate, rtol=1e-12)
 
 
+def test_what_is_written_in_an_expression_reads_its_operands_there():
+    """Both choices of the gradient are made of d_v, the second one in the last line of the tile."""
+
+    def chosen(x):
+        v = np.select([x < -0.5, x < 0.5], [x, x * x], 0.25)
+        return np.square(np.abs(v) / (np.abs(v).sum(axis=1, keepdims=True) + 0.5)).mean()
+
+    x = np.random.default_rng(0).normal(size=(3000, 1))
+    source, module = emitted(graphc.trace(chosen, x), SMALL)
+    backward = source.partition("def backward")[2].partition("\ndef ")[0]
+    assert "tile = slice(" in backward
+    assert backward.count("np.where(") > 2
+    _, whole = emitted(graphc.trace(chosen, x), Options())
+    _, expected = whole.value_and_grad(x)
+    _, saved = module.forward(x)
+    np.testing.assert_allclose(module.backward(saved).x, expected.x, rtol=1e-12)
+
+
 def test_a_result_that_is_read_again_leaves_the_loop():
     b = graphc.Builder("kept")
     x = b.input("x", "f64[2900]")
