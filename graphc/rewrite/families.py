@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from codegen.program import Reshape, Slice
+from graphc import nodes
 from graphc.ir import Graph, Node
 from graphc.ops.kinds import Leaf
-from graphc.types import Size
+from graphc.rewrite.walk import planned
+from graphc.types import Shape
 
 # Fewer steps are left as they are.
 FEWEST = 8
@@ -136,6 +138,57 @@ def row_of(part: Node) -> tuple[Node, int, int] | None:
     return None
 
 
+def rows_first(graph: Graph) -> Graph:
+    """x[t, :n] as x[:, :n][t], where there are many: rows of one value, as others are."""
+    sources: dict[Hashable, list[Node]] = {}
+    for node in graph.nodes:
+        region = node.params
+        if isinstance(region, Slice) and len(_narrow(node)) > 1:
+            for axis in _narrow(node):
+                key = (node.inputs[0], axis, *_apart(region, axis))
+                sources.setdefault(key, []).append(node)
+    stepping: dict[Node, int] = {}
+    for (_, axis, *_rest), members in sources.items():  # type: ignore[misc]
+        if len({node.params for node in members}) >= FEWEST:
+            stepping.update(dict.fromkeys(members, axis))
+    if not stepping:
+        return graph
+    wide: dict[Hashable, Node] = {}
+
+    def step(original: Node, current: Node, done: Mapping[Node, Node]) -> Node:
+        axis = stepping.get(original)
+        if axis is None:
+            return current
+        region, source = original.params, current.inputs[0]
+        assert isinstance(region, Slice)
+        full, rank = source.type.shape[axis], len(region.sizes)
+        starts, sizes, steps = _apart(region, axis)
+        key = (source, axis, starts, sizes, steps)
+        if key not in wide:
+            sizes = (*sizes[:axis], full, *sizes[axis + 1 :])
+            wide[key] = nodes.slice_(source, starts, sizes, steps)
+        at = tuple(region.starts[axis] if k == axis else 0 for k in range(rank))
+        by = tuple(region.steps[axis] if k == axis else 1 for k in range(rank))
+        return nodes.slice_(wide[key], at, region.sizes, by)
+
+    return planned(graph, step)
+
+
+def _narrow(node: Node) -> list[int]:
+    """The axes of which a slice takes a part."""
+    region = node.params
+    assert isinstance(region, Slice)
+    pairs = zip(region.sizes, node.inputs[0].type.shape, strict=True)
+    return [axis for axis, (size, full) in enumerate(pairs) if size != full]
+
+
+def _apart(region: Slice, axis: int) -> tuple[Shape, Shape, Shape]:
+    """The region, but for where it starts along an axis and how it goes on there."""
+    starts = (*region.starts[:axis], 0, *region.starts[axis + 1 :])
+    steps = (*region.steps[:axis], 1, *region.steps[axis + 1 :])
+    return starts, region.sizes, steps
+
+
 def _stepping(graph: Graph) -> Mapping[Node, Hashable]:
     """Slices of one source that differ in one start alone, where there are many: what they share.
 
@@ -144,18 +197,11 @@ def _stepping(graph: Graph) -> Mapping[Node, Hashable]:
     groups: dict[Hashable, list[Node]] = {}
     for node in graph.nodes:
         region = node.params
-        if not isinstance(region, Slice):
-            continue
-        source = node.inputs[0]
-        narrow = [
-            axis
-            for axis, (size, full) in enumerate(zip(region.sizes, source.type.shape, strict=True))
-            if size != full
-        ]
-        if len(narrow) == 1:
+        narrow = _narrow(node) if isinstance(region, Slice) else []
+        if isinstance(region, Slice) and len(narrow) == 1:
             (axis,) = narrow
-            starts: tuple[Size, ...] = (*region.starts[:axis], 0, *region.starts[axis + 1 :])
-            key = (source, axis, starts, region.sizes, region.steps)
+            starts, sizes, _ = _apart(region, axis)
+            key = (node.inputs[0], axis, starts, sizes, region.steps)
             groups.setdefault(key, []).append(node)
     return {
         node: key[1:]  # type: ignore[index]

@@ -30,7 +30,7 @@ from graphc.rewrite.affine import fewer_calls
 from graphc.rewrite.columns import Family, Rows, all_steps, nth, rows_of, stackable
 from graphc.rewrite.cse import merging
 from graphc.rewrite.dce import dead_code
-from graphc.rewrite.families import DEPTH, FEWEST, alike, beside, families
+from graphc.rewrite.families import DEPTH, FEWEST, alike, beside, families, rows_first
 from graphc.rewrite.loops import Rolled, body, result, rolled
 from graphc.rewrite.parts import take_apart
 from graphc.rewrite.sums import sum_trees, total
@@ -70,6 +70,7 @@ class _Found:
 
 def stack_steps(graph: Graph) -> Graph:
     """What depends on no other step's value, computed for all steps at once."""
+    given, graph = graph, rows_first(graph)
     found = _found(graph)
     carried = [family.members for family in found.families if family.carried]
     carried += [row for loop in found.loops for row in loop.members]
@@ -79,11 +80,11 @@ def stack_steps(graph: Graph) -> Graph:
         graph = dead_code(rebuild(apart, merging()))
         found = _found(graph)
     if not _mostly_loops(found):
-        return graph
+        return given
     groups, order = _ordered(graph, found)
     group_of = {node: group for group in groups if group.together for node in group.members}
     if not group_of:
-        return graph
+        return given
     rows = Rows({}, {})
     for family in [*found.families, *(family for group in groups for family in group.families)]:
         for at, node in enumerate(family.members):

@@ -19,13 +19,17 @@ RNG = np.random.default_rng(0)
 
 def traced(fn, **arrays):
     """The graph of a function of arrays of known sizes."""
-    types = {name: f"f64{list(np.shape(x))}" if np.ndim(x) else "f64" for name, x in arrays.items()}
+    types = {}
+    for name, x in arrays.items():
+        dtype = "i64" if np.asarray(x).dtype == np.int64 else "f64"
+        types[name] = f"{dtype}{list(np.shape(x))}" if np.ndim(x) else dtype
     return graphc.trace(fn, **types)
 
 
 def with_gradients(graph):
-    """The graph of the output and its gradients by all inputs."""
-    found = joint(graph, [node.name for node in graph.inputs], (graph.outputs[0][0],), 1.0)
+    """The graph of the output and its gradients by all inputs that have one."""
+    wrt = [node.name for node in graph.inputs if node.type.floating]
+    found = joint(graph, wrt, (graph.outputs[0][0],), 1.0)
     outputs = [*graph.outputs, *((f"d {name}", node) for name, node in found.gradients)]
     order = reachable([*graph.inputs, *(node for _, node in outputs)])
     return Graph(graph.name, graph.inputs, outputs, order, graph.arguments)
@@ -318,6 +322,94 @@ def test_any_step(data, count):
     arrays = {"x": RNG.normal(size=(count, 2))}
     arrays.update((name, RNG.normal(size=2)) for name in ("w", "h", "c"))
     whole = with_gradients(traced(fn, **arrays))
+    agree(evaluate_outputs(verify(settle(whole)), arrays), evaluate_outputs(whole, arrays))
+
+
+def term_of(draw, width, widths, depth):
+    """The text of a value of so many elements: of carried ones, of rows, of picked rows, weights;
+    of values of another width, by way of a matrix."""
+    kind = draw(st.sampled_from(("sum", "product", "quotient", "tanh", "matrix", "leaf")))
+    if depth == 0 or kind == "leaf":
+        carried = [f"s{k}" for k, own in enumerate(widths) if own == width]
+        return draw(
+            st.sampled_from(
+                [*carried, f"x[t, :{width}]", f"w[:{width}]", f"table[picked[t]][:{width}]"]
+            )
+        )
+    if kind == "tanh":
+        return f"np.tanh({term_of(draw, width, widths, depth - 1)})"
+    if kind == "matrix":
+        return f"({term_of(draw, 5 - width, widths, depth - 1)} @ M{width})"
+    first, second = (term_of(draw, width, widths, depth - 1) for _ in range(2))
+    if kind == "quotient":
+        return f"({first} / (2.0 + np.cos({second})))"
+    return f"({first} {'+' if kind == 'sum' else '*'} {second})"
+
+
+@st.composite
+def recurrences(draw):
+    """A function with one or two loops of up to three carried values of two or three elements: in
+    any order of steps, interleaved, with rows picked by index, with results of every step."""
+    widths = draw(st.lists(st.sampled_from((2, 3)), min_size=1, max_size=3))
+    groups = [list(range(len(widths)))]
+    if len(widths) > 1 and draw(st.booleans()):
+        groups = [groups[0][:1], groups[0][1:]]  # loops that do not read one another
+    texts = {}
+    for group in groups:
+        own = [width if k in group else 0 for k, width in enumerate(widths)]
+        for k in group:
+            texts[k] = f"np.tanh(s{k} * {term_of(draw, widths[k], own, 3)})"
+    code = compile(f"({', '.join(texts[k] for k in range(len(widths)))},)", "step", "eval")
+    count = draw(st.integers(18, 24))
+    order = list(range(count))
+    order = draw(st.sampled_from((order, order[::-1], [k // 2 for k in order])))
+    rows = draw(st.sampled_from(("", "last", "every")))
+
+    def fn(x, w, M2, M3, table, picked, *first):
+        values, total, kept = list(first), 0.0, []
+        for t in order:
+            known = {f"s{k}": value for k, value in enumerate(values)}
+            known.update(np=np, x=x, w=w, M2=M2, M3=M3, table=table, picked=picked, t=t)
+            values = list(eval(code, known))
+            total = total + (values[0] * x[t, : widths[0]]).sum()
+            kept.append(values[-1])
+        if rows == "every":
+            total = total + (np.stack(kept) ** 2 * x[:, : widths[-1]]).sum()
+        if rows == "last":
+            total = total + (values[-1] * kept[count // 2]).sum()
+        return total
+
+    shapes = {"x": (count, 3), "w": (3,), "M2": (3, 2), "M3": (2, 3), "table": (5, 3)}
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+    arrays = {name: random.normal(size=shape) for name, shape in shapes.items()}
+    arrays["picked"] = random.integers(0, 5, count)
+    for k, width in enumerate(widths):
+        arrays[f"first{k}"] = random.normal(size=width)
+    return fn, arrays
+
+
+def by_names(fn, arrays):
+    """The function of named arrays."""
+    names = ", ".join(arrays)
+    scope = {"fn": fn}
+    exec(f"def recurrence({names}):\n    return fn({names})", scope)
+    return traced(scope["recurrence"], **arrays)
+
+
+@given(drawn=recurrences())
+@settings(max_examples=25, deadline=None)
+def test_any_recurrence(drawn):
+    fn, arrays = drawn
+    whole = with_gradients(by_names(fn, arrays))
+    agree(evaluate_outputs(verify(settle(whole)), arrays), evaluate_outputs(whole, arrays))
+
+
+@given(drawn=recurrences())
+@settings(max_examples=8, deadline=None)
+def test_second_derivatives_of_any_recurrence(drawn):
+    fn, arrays = drawn
+    slope = graphc.grad(by_names(fn, arrays), "w")
+    whole = with_gradients(by_names(lambda *given: (slope(*given) ** 2).sum(), arrays))
     agree(evaluate_outputs(verify(settle(whole)), arrays), evaluate_outputs(whole, arrays))
 
 
