@@ -81,8 +81,10 @@ def _inside(body: str, indent: int) -> list[str]:
 def _operand(part: str, indent: int) -> list[str]:
     """An operand, with its operator before it; one that is too wide at its own operators."""
     lines = wrap(part, indent)
+    if max(map(len, lines)) <= WIDTH:
+        return lines
     operators = _loosest(part)
-    if operators is None or max(map(len, lines)) <= WIDTH:
+    if operators is None:
         return lines
     first, *rest = split(part, operators)
     return [*wrap(first, indent), *(line for one in rest for line in wrap(one, indent + 4))]

@@ -15,7 +15,7 @@ from codegen.function import Made, emit_function
 from codegen.names import ModuleNames, identifier, quoted
 from codegen.plan.workspace import Workspace
 from codegen.printers import Printer, number_text
-from codegen.program import Composed, Constant, Options, Program, Record
+from codegen.program import Constant, Options, Program, Record
 from codegen.record import struct
 from codegen.routines import routines
 from codegen.source import (
@@ -25,7 +25,6 @@ from codegen.source import (
     Comment,
     Do,
     Lines,
-    Return,
     Source,
     Text,
     docstring,
@@ -81,20 +80,6 @@ def generate(
     return Generated(program.name, str(text), module.large, text.tags, callables, program, options)
 
 
-def _composed(function: Composed) -> Source:
-    """A function of a large graph: what `forward` returns, and `backward` of what it saved."""
-    arguments = ", ".join(function.params)
-    body: list[Source] = [docstring(function.doc, 4)]
-    if function.gradient:
-        body += [
-            Assign("outputs, saved", f"forward({arguments})"),
-            Return("outputs, backward(saved)"),
-        ]
-    else:
-        body.append(Return(f"forward({arguments})[0]"))
-    return Block(f"def {function.name}({arguments}):", body)
-
-
 def module_names(program: Program) -> ModuleNames:
     """The names at the top of the module, chosen before any function's own."""
     return ModuleNames(
@@ -134,7 +119,6 @@ class _Module:
         constants = [constant for constant in program.constants if constant.var in used]
         preamble = self._constants(constants)
         functions = [source for one in made for source in (Blank(2), *one.sources)]
-        functions += [source for one in program.composed for source in (Blank(2), _composed(one))]
         if helper_sources:
             conditions = [one.check.condition for one in made if one.check is not None]
             preamble += _compared(" ".join([*conditions, str(render(checkers))]))

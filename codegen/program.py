@@ -366,19 +366,6 @@ class Function:
 
 
 @record
-class Composed:
-    """A function made of `forward` and `backward`, for graphs so large that fusing does not pay.
-
-    gradient: whether it returns the gradients too, or the outputs alone.
-    """
-
-    name: str
-    doc: str
-    params: tuple[str, ...]
-    gradient: bool
-
-
-@record
 class Constant:
     """An array that the module carries. Above 64 elements it stays out of the source."""
 
@@ -406,7 +393,6 @@ class Program:
     constants: tuple[Constant, ...] = ()
     records: tuple[Record, ...] = ()
     callables: Mapping[str, Callable[..., Any]] = MappingProxyType({})
-    composed: tuple[Composed, ...] = ()
 
 
 @record

@@ -306,6 +306,7 @@ def size_names(size: Size) -> frozenset[str]:
     return frozenset() if isinstance(size, int) else size.names
 
 
+@lru_cache(maxsize=4096)
 def product(shape: Shape) -> Size:
     """The number of elements of a shape."""
     total: Size = 1
@@ -316,7 +317,7 @@ def product(shape: Shape) -> Size:
 
 def substitute(size: Size, bindings: Mapping[str, Size]) -> Size:
     """The size with names replaced; an int where every name is bound to an int."""
-    if isinstance(size, int):
+    if isinstance(size, int) or not bindings:
         return size
     total: Size = 0
     for monomial, coefficient in size.terms:

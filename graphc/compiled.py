@@ -282,8 +282,7 @@ class Compiled:
         """The plan of one function's memory: print it for the bytes beside each line, the peak, and
         what the steps need at least. An estimate: named sizes count as `sizes=` expects them.
 
-        Raises GraphNameError for a function that the module does not have, or that is made of
-        `forward` and `backward`.
+        Raises GraphNameError for a function that the module does not have.
         """
         from codegen.listing import memory_plan
         from graphc.functions import program

@@ -207,6 +207,9 @@ def _seeds(
     """What regions are grown from: products of matrices that exceed the cache; other steps on
     arrays of many caches."""
     many = _MANY * options.cache_bytes
+    kinds = {(value.shape, value.dtype): value for value in sheet.values}
+    if all(_bytes(value, sizes) <= options.cache_bytes for value in kinds.values()):
+        return [], []
     products: list[Step] = []
     others: list[Step] = []
     for step in sheet.steps:

@@ -87,7 +87,10 @@ def _kinds(graph: Graph, without: Collection[Node]) -> list[Hashable]:
 
 
 def _refined(graph: Graph, kinds: np.ndarray[Any, Any]) -> list[int]:
-    """A number each node: equal where the kinds are, and those of all operands, `DEPTH` deep."""
+    """A number each node: equal where the kinds are, and those of all operands, `DEPTH` deep.
+
+    What is deeper is told apart by hashes, of which two may be equal by chance; the kinds are not.
+    """
     place = {node: k for k, node in enumerate(graph.nodes)}
     columns: list[tuple[list[int], list[int]]] = []  # nodes with a k-th operand, and which it is
     for k, node in enumerate(graph.nodes):
@@ -97,18 +100,26 @@ def _refined(graph: Graph, kinds: np.ndarray[Any, Any]) -> list[int]:
             columns[at][0].append(k)
             columns[at][1].append(place[x])
     operands = [(np.array(rows), np.array(which)) for rows, which in columns]
-    count = len(kinds)
-    colors = kinds
+    own = _mixed(kinds.astype(np.uint64))
+    colors = own
     for _ in range(DEPTH):
-        finer, free = colors.copy(), count
+        finer = own.copy()
         for rows, which in operands:
-            pairs = finer[rows] * count + colors[which]
-            # (Numbers that no node without this operand has.)
-            finer[rows] = free + np.unique(pairs, return_inverse=True)[1]
-            free += len(rows)
-        colors = np.unique(finer, return_inverse=True)[1]
-    found: list[int] = colors.tolist()
+            finer[rows] = _mixed(finer[rows] ^ colors[which])
+        colors = finer
+    number = np.unique(colors, return_inverse=True)[1] * len(kinds) + kinds
+    found: list[int] = number.tolist()
     return found
+
+
+def _mixed(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A hash of 64 bits for each number, by multiplications and shifts (Steele, Lea, Flood, "Fast
+    Splittable Pseudorandom Number Generators", 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: np.ndarray[Any, Any] = x ^ (x >> np.uint64(31))
+    return mixed
 
 
 def alike(members: Sequence[Node]) -> bool:

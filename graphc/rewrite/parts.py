@@ -101,6 +101,8 @@ def _functions(
                 if x in axis_of and x.type.shape == node.type.shape:
                     axis_of[node] = axis_of[x]
                     bounds[node] = bounds.get(node, frozenset()) | bounds[x]
+    if not axis_of:
+        return axis_of, bounds
     read = users(graph.nodes)
     returned = {node for _, node in graph.outputs}
     for node in reversed(graph.nodes):
