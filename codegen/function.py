@@ -24,6 +24,7 @@ from codegen.plan.broadcasts import BUFFER, repeats_long_rows
 from codegen.plan.buffers import buffers
 from codegen.plan.copies import copy_transposed
 from codegen.plan.costs import numbers_pay
+from codegen.plan.dots import join_dots
 from codegen.plan.factors import gather
 from codegen.plan.flatten import Known, flatten, leaves
 from codegen.plan.floats import use_math
@@ -205,7 +206,7 @@ def _rewritten(sheet: Sheet, results: Sequence[Value], options: Options) -> Uses
         read = uses(sheet, results)
     for _ in range(_ROUNDS):
         changed = False
-        for rewrite in (strengthen, weigh, gather, simplify_sums, numbers):
+        for rewrite in (strengthen, weigh, gather, simplify_sums, join_dots, numbers):
             if rewrite(sheet, read):
                 read, changed = uses(sheet, results), True
         if not changed:

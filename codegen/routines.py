@@ -68,16 +68,17 @@ def _few_rows(few, matrix):
 def _sum_short_rows(rows, values, count):
     """As many rows as `count`: each the sum of the values whose row it is."""
     width = values.shape[1]
-    many = width <= 8 and 0 < count <= len(rows)
-    if many and 0 <= rows.min() and rows.max() < count:
-        total = np.empty((count, width), values.dtype)
-        for column in range(width):
-            total[:, column] = np.bincount(rows, values[:, column], count)
-    else:
-        # Element by element: for whole rows np.add.at takes five times as long.
-        total = np.zeros((count, width), values.dtype)
-        flat = rows[:, None] * width + np.arange(width)
-        np.add.at(total.reshape(-1), flat.reshape(-1), values.reshape(-1))
+    if width <= 16 and max(count, 1000) <= len(rows):
+        # Long sums, added up one by one: in double precision.
+        precise = np.float64 if values.dtype == np.float32 else values.dtype
+        total = np.zeros((count, width), precise)
+        for sums, column in zip(total.T, values.astype(precise, copy=False).T):
+            np.add.at(sums, rows, column)
+        return total.astype(values.dtype, copy=False)
+    # Element by element: for whole rows np.add.at takes five times as long.
+    total = np.zeros((count, width), values.dtype)
+    flat = rows[:, None] * width + np.arange(width)
+    np.add.at(total.reshape(-1), flat.reshape(-1), values.reshape(-1))
     return total
 ''',
     "_nearest": '''
@@ -93,8 +94,10 @@ def _nearest(points, centres, screen=np.float32):
     step = 1024
     while step > 16 and step * most > 1 << 17:
         step //= 2  # so that the scores of a tile stay in the cache
-    near = np.empty((most, step), bool)
-    found = [np.empty(0, np.intp)]
+    # How many centres are near to each point, and the sum of their numbers.
+    times, numbers = found = np.empty((2, count), screen)
+    summing = np.stack((np.ones(most, screen), np.arange(most, dtype=screen)))
+    several = [np.empty((2, 0), np.intp)]
     with np.errstate(all="ignore"):
         # |x - c|^2 - |x|^2 = |c|^2 - 2 x c, as the product of [-2 c, |c|^2] and [x, 1].
         middle = centres.sum(axis=0) / most
@@ -112,41 +115,41 @@ def _nearest(points, centres, screen=np.float32):
         slack *= 4.0 * (width + 8) * np.finfo(screen).eps
         space = np.empty((most, step), screen)
         for start in range(0, count, step):
-            tile = extended[:, start : start + step]
-            scores = np.matmul(weights, tile, out=space[:, : count - start])
+            tile = slice(start, start + step)
+            scores = np.matmul(weights, extended[:, tile], out=space[:, : count - start])
             bound = scores.min(axis=0)
-            bound += slack[start : start + step]
-            near[:, len(bound) :] = False
-            np.less_equal(scores, bound, out=near[:, : len(bound)])
-            found.append(np.flatnonzero(near) + start * most)
-    pair = np.concatenate(found)
-    if screen is np.float32 and not count <= len(pair) <= 4 * count:
+            bound += slack[tile]
+            near = np.less_equal(scores, bound, out=scores)  # 1 or 0
+            np.matmul(summing, near, out=found[:, tile])
+            if times[tile].max() > 1.0:
+                ties = np.flatnonzero(times[tile] > 1.0)
+                pairs = np.array(np.nonzero(near[:, ties]))
+                pairs[1] = ties[pairs[1]] + start
+                several.append(pairs)
+    if screen is np.float32 and not (times.all() and times.sum() <= 4 * count):
         return _nearest(points, centres, np.float64)
-    # A pair is numbered by its tile, then by its centre, then by its point.
-    centre, point = np.divmod(pair, step)
-    tile = centre // most
-    centre -= tile * most
-    point += tile * step
-
-    times = np.bincount(point, minlength=count)
-    lost = np.flatnonzero(times == 0)
-    if len(lost):
-        # No score of theirs is a number: all their distances are looked at.
-        point = np.concatenate((point, np.repeat(lost, most)))
-        centre = np.concatenate((centre, np.tile(np.arange(most), len(lost))))
-        times = np.bincount(point, minlength=count)
-    unsure = np.flatnonzero(times[point] > 1)
+    point, centre = np.arange(count), numbers.astype(np.intp)
+    unsure = np.flatnonzero(times != 1.0)
     if len(unsure):
-        which = point[unsure]
-        apart = points[which] - centres[centre[unsure]]
+        nearer, which = np.concatenate(several, axis=1)
+        lost = np.flatnonzero(times == 0.0)
+        if len(lost):
+            # No score of theirs is a number: all their distances are looked at.
+            which = np.concatenate((which, np.repeat(lost, most)))
+            nearer = np.concatenate((nearer, np.tile(np.arange(most), len(lost))))
+        apart = points[which] - centres[nearer]
         distance = np.vecdot(apart, apart)
         least = np.full(count, np.inf, distance.dtype)
         with np.errstate(invalid="ignore"):
             np.minimum.at(least, which, distance)
-        beaten = unsure[distance > least[which]]
-        point, centre = np.delete(point, beaten), np.delete(centre, beaten)
-        times = np.bincount(point, minlength=count)
-    share = (1.0 / times)[point].astype(points.dtype, copy=False)
-    return point, centre, share
+        left = np.flatnonzero(~(distance > least[which]))
+        which, nearer = which[left], nearer[left]
+        centre[which] = nearer
+        if len(which) > len(unsure):
+            point = np.concatenate((np.delete(point, unsure), which))
+            centre = np.concatenate((np.delete(centre, unsure), nearer))
+            share = 1.0 / np.bincount(point)[point]
+            return point, centre, share.astype(points.dtype, copy=False)
+    return point, centre, np.broadcast_to(np.ones((), points.dtype), count)
 ''',
 }

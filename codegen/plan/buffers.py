@@ -28,6 +28,8 @@ from codegen.program import Broadcast, Reshape
 from codegen.record import struct
 
 FOREVER = 1 << 60
+# Functions whose results may be one number that is repeated: they are not written to.
+_REPEATING = frozenset({"_nearest"})
 
 
 @struct
@@ -102,8 +104,9 @@ def _claim(step: Step, plan: Buffers, callables: frozenset[str]) -> None:
         assert isinstance(source, Value)
         plan.root[out.index] = plan.root[source.index]
     elif isinstance(step, Invoke):
+        own = step.function not in callables and step.function not in _REPEATING
         for made in step.outs:
-            plan.owned[made.index] = step.function not in callables
+            plan.owned[made.index] = own
     else:
         plan.owned[out.index] = True
 

@@ -3,9 +3,12 @@
 (a * u) * (h / v)     -> a * (u * h / v)           u, v [1, m]: one pass over the matrix less
 (a * u).sum(axis=1)   -> a.sum(axis=1) * u      u[n, 1]: one pass over the matrix less
 (a * (-h / u)).sum(1) -> -((a * h).sum(1) / u)
+y[index] += -2 * a    -> y[index] += a, then y *= -2
 """
 
 from __future__ import annotations
+
+from copy import copy
 
 from codegen.expr import FUNCTIONS, Number
 from codegen.plan.shapes import broadcast, full
@@ -16,6 +19,7 @@ from codegen.plan.steps import (
     Index,
     Look,
     Operand,
+    Put,
     Sheet,
     Span,
     Step,
@@ -73,24 +77,30 @@ def _gathered(sheet: Sheet, step: Apply, position: int, uses: Uses, before: list
     return False
 
 
-def pull_out(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step | None:
+def pull_out(sheet: Sheet, step: Fold | Put, uses: Uses, before: list[Step]) -> Step | None:
     """The sum without such factors, appended to `before`, and the last of the steps that apply
-    them; None where there are none. The other steps of the chain are rewritten in place."""
+    them; None where there are none. The other steps of the chain are rewritten in place.
+
+    step: a sum along axes, or at positions, which takes factors of all that is added.
+    """
     out, summed = step.out, step.operands[0]
-    if not isinstance(summed, Value) or summed.dtype != out.dtype or not step.axes:
+    if not isinstance(summed, Value) or summed.dtype != out.dtype:
         return None
-    if out.dtype not in ("f64", "f32"):
+    axes = step.axes if isinstance(step, Fold) else tuple(range(len(summed.shape)))
+    if not axes or out.dtype not in ("f64", "f32"):
         return None
     outside: _Outside = []
-    left = _strip(step, 0, step, summed, uses, outside)
+    left = _strip(step, 0, axes, summed, uses, outside)
     if not outside:
         return None
     total = sheet.value(out.dtype, out.shape)
-    fold = Fold(total, (left,), step.note, step.tag, step.fn, step.axes, step.keepdims)
-    total.step = fold
-    before.append(fold)
+    added = copy(step)
+    added.out, added.operands = total, (left, *step.operands[1:])
+    total.step = added
+    before.append(added)
+    if isinstance(step, Fold) and step.keepdims:
+        axes = ()
     for position, (name, rest, first) in enumerate(outside):
-        axes = () if step.keepdims else step.axes
         made = tuple(reduced(sheet, operand, axes, summed, step, before) for operand in rest)
         last = position == len(outside) - 1
         value = out if last else sheet.value(out.dtype, out.shape)
@@ -105,7 +115,12 @@ def pull_out(sheet: Sheet, step: Fold, uses: Uses, before: list[Step]) -> Step |
 
 
 def _strip(
-    holder: Step, position: int, fold: Fold, like: Value, uses: Uses, outside: _Outside
+    holder: Step,
+    position: int,
+    axes: tuple[int, ...],
+    like: Value,
+    uses: Uses,
+    outside: _Outside,
 ) -> Operand:
     """The operand without what may stand outside; factors deeper in a product are taken off there.
 
@@ -123,16 +138,16 @@ def _strip(
         if name not in ("multiply", "divide"):
             break
         a, b = made.operands
-        if is_constant(b, fold.axes, like) and _is_whole(a, like):
+        if is_constant(b, axes, like) and _is_whole(a, like):
             outside.append((name, (b,), False))
             operand = a
-        elif name == "multiply" and is_constant(a, fold.axes, like) and _is_whole(b, like):
+        elif name == "multiply" and is_constant(a, axes, like) and _is_whole(b, like):
             outside.append((name, (a,), True))
             operand = b
         else:
             found = len(outside)
-            first = _strip(made, 0, fold, like, uses, outside)
-            second = b if name == "divide" else _strip(made, 1, fold, like, uses, outside)
+            first = _strip(made, 0, axes, like, uses, outside)
+            second = b if name == "divide" else _strip(made, 1, axes, like, uses, outside)
             if len(outside) > found:
                 made.operands = (first, second)
             break

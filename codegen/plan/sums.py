@@ -30,6 +30,7 @@ from codegen.plan.steps import (
     Look,
     Operand,
     Product,
+    Put,
     Sheet,
     Span,
     Step,
@@ -44,7 +45,7 @@ from codegen.types import Shape, product
 # BLAS adds in sequence what NumPy adds pairwise: in single precision a long sum would show it.
 LONGEST_SINGLE = 4096
 # Of shorter rows each costs more than its sum; larger arrays are worked on in tiles.
-_SHORTEST_ROW = 32
+SHORTEST_ROW = 32
 _LARGEST = 1 << 20
 # A product of a stack of matrices of fewer rows with a vector costs more than their sum.
 _FEWEST_ROWS = 8
@@ -78,6 +79,8 @@ def simplify_sums(sheet: Sheet, uses: Uses) -> bool:
             made = made or _dot(sheet, step, uses, steps) or _dots(sheet, step, uses, steps)
             made = made or _sum_of_cast(step, uses) or _by_ones(sheet, step, steps, ones)
             made = made or _in_two(sheet, step, uses, steps)
+        elif isinstance(step, Put) and _adds_to_few(step):
+            made = pull_out(sheet, step, uses, steps)
         elif isinstance(step, Look) and isinstance(step.kind, Index):
             made = _kept_axes(step, step.kind, uses)
         if made is not None:
@@ -86,6 +89,15 @@ def simplify_sums(sheet: Sheet, uses: Uses) -> bool:
         steps.append(made or step)
     sheet.steps[:] = steps
     return changed
+
+
+def _adds_to_few(step: Put) -> bool:
+    """Whether it adds to zeros, which are fewer than what is added."""
+    added, places = step.operands[0], product(step.out.shape)
+    if step.mode != "add" or step.based or not isinstance(added, Value):
+        return False
+    count = product(added.shape)
+    return isinstance(places, int) and places < (count if isinstance(count, int) else MANY)
 
 
 def _by_ones(sheet: Sheet, step: Fold, before: list[Step], ones: Ones) -> Step | None:
@@ -291,7 +303,7 @@ def _dots_of_rows(
     count, row = product(shape), shape[-1]
     if not (isinstance(count, int) and isinstance(row, int) and len(shape) > 1):
         return None
-    if count > _LARGEST or not _SHORTEST_ROW <= row <= LONGEST_SINGLE:
+    if count > _LARGEST or not SHORTEST_ROW <= row <= LONGEST_SINGLE:
         return None
     rows = sheet.value(step.out.dtype, shape[:-1])
     dots = Invoke(rows, factors, step.note, step.tag, "np.vecdot", (), (rows,))

@@ -31,6 +31,7 @@ ROWS = {
     "a few rows": [k % 3 for k in range(200)],
     "one often, many once": [0] * 100 + list(range(50)),
     "counted from the end": [-1, 49, -50, 0, -1, 7],
+    "many": [k * k % 37 - 1 for k in range(1500)],
 }
 
 
@@ -47,8 +48,8 @@ def test_rows_are_summed(rows, index, shape):
 
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 @pytest.mark.parametrize("count", [50, 90])
-@pytest.mark.parametrize("width", [0, 1, 8, 9])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("width", [0, 1, 16, 17])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
 def test_short_rows_are_summed(rows, count, width, dtype):
     rng = np.random.default_rng(len(rows))
     values = rng.integers(-9, 9, (len(rows), width)).astype(dtype)
@@ -59,10 +60,16 @@ def test_short_rows_are_summed(rows, count, width, dtype):
 
 
 @pytest.mark.parametrize("name", ["_sum_rows", "_sum_short_rows"])
-@pytest.mark.parametrize("many", [1, 60])
+@pytest.mark.parametrize("many", [1, 60, 600])
 def test_a_row_beyond_the_end_is_an_error(name, many):
     with pytest.raises(IndexError):
         routine(name)(np.array([1, 50] * many), np.ones((2 * many, 4)), 50)
+
+
+def test_long_sums_of_short_rows_are_precise():
+    values = np.full((1 << 18, 2), 0.1, np.float32)
+    total = routine("_sum_short_rows")(np.zeros(len(values), np.int64), values, 2)
+    np.testing.assert_allclose(total[0], values[0] * np.float32(len(values)), rtol=1e-7)
 
 
 @pytest.mark.parametrize("shape", [(200,), (8, 25)])

@@ -26,16 +26,17 @@ def f(table, word, d_y):
 def _sum_short_rows(rows, values, count):
     """As many rows as `count`: each the sum of the values whose row it is."""
     width = values.shape[1]
-    many = width <= 8 and 0 < count <= len(rows)
-    if many and 0 <= rows.min() and rows.max() < count:
-        total = np.empty((count, width), values.dtype)
-        for column in range(width):
-            total[:, column] = np.bincount(rows, values[:, column], count)
-    else:
-        # Element by element: for whole rows np.add.at takes five times as long.
-        total = np.zeros((count, width), values.dtype)
-        flat = rows[:, None] * width + np.arange(width)
-        np.add.at(total.reshape(-1), flat.reshape(-1), values.reshape(-1))
+    if width <= 16 and max(count, 1000) <= len(rows):
+        # Long sums, added up one by one: in double precision.
+        precise = np.float64 if values.dtype == np.float32 else values.dtype
+        total = np.zeros((count, width), precise)
+        for sums, column in zip(total.T, values.astype(precise, copy=False).T):
+            np.add.at(sums, rows, column)
+        return total.astype(values.dtype, copy=False)
+    # Element by element: for whole rows np.add.at takes five times as long.
+    total = np.zeros((count, width), values.dtype)
+    flat = rows[:, None] * width + np.arange(width)
+    np.add.at(total.reshape(-1), flat.reshape(-1), values.reshape(-1))
     return total
 
 
