@@ -26,7 +26,7 @@ from codegen.plan.steps import (
 from codegen.printers import ATOM, PRODUCT, Printer, Text, dtype_text
 from codegen.program import Broadcast, Diagonal, Reshape, Transpose
 from codegen.routines import ROUTINES
-from codegen.types import Shape, Size, not_negative
+from codegen.types import Shape, Size, not_negative, size_text
 
 _ACCUMULATE = {"cummax": "np.maximum.accumulate", "cummin": "np.minimum.accumulate"}
 _SUMS = frozenset({"sum", "prod", "cumsum", "cumprod"})
@@ -128,8 +128,8 @@ def _bound(printer: Printer, position: Size, length: Size) -> str:
     """A slice's bound; on an axis of a named size, so many from its end as people write it: where
     the axis is shorter than that, Python cuts off."""
     back = position - length
-    if isinstance(back, int) and back < 0 and not isinstance(length, int):
-        return str(back)
+    if not isinstance(length, int) and not_negative(-back - 1):
+        position = min(back, position, key=lambda size: len(size_text(size)))
     return printer.size(position)
 
 
@@ -171,7 +171,8 @@ def _look(printer: Printer, step: Look) -> Text:
     if isinstance(kind, Reshape):
         if not kind.shape:
             return f"{text}.reshape(())[()]", ATOM
-        return f"{text}.reshape({', '.join(printer.size(size) for size in kind.shape)})", ATOM
+        sizes = [printer.size(size) for size in kind.shape] if len(kind.shape) > 1 else ["-1"]
+        return f"{text}.reshape({', '.join(sizes)})", ATOM
     if isinstance(kind, Diagonal):
         default = (kind.offset, kind.axis1, kind.axis2) == (0, 0, 1)
         where = "" if default else f"{kind.offset}, {kind.axis1}, {kind.axis2}"

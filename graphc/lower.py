@@ -289,8 +289,8 @@ class Body:
         self._add(Write(out, 0, regions, parts, add=not apart(regions)), node)
 
     def _part(self, x: Node) -> Var:
-        """What is written at a region: of a repeated number, the number."""
-        return self.var(x.inputs[0] if x not in self.vars and _is_repeated(x) else x)
+        """What is written at a region, which repeats what is short of it."""
+        return self.var(x.inputs[0] if isinstance(x.params, Broadcast) else x)
 
     # -- contractions and reductions -------------------------------------------------------------
 
@@ -472,11 +472,8 @@ def _is_inline(node: Node) -> bool:
 
 def _is_deferred(node: Node) -> bool:
     """Whether a statement is made only where a user asks for the node's Var."""
-    return _is_repeated(node) or isinstance(node.params, kinds.ConstantParams | kinds.SizeParams)
-
-
-def _is_repeated(node: Node) -> bool:
-    return isinstance(node.params, Broadcast) and _is_inline(node.inputs[0])
+    repeated = isinstance(node.params, Broadcast) and _is_inline(node.inputs[0])
+    return repeated or isinstance(node.params, kinds.ConstantParams | kinds.SizeParams)
 
 
 def _is_zero(node: Node) -> bool:

@@ -68,7 +68,8 @@ def notes(
             continue
         name = head.name or names.get(head, "")
         text = f"{name} = {formulas[head]}" if name and head in formulas else ""
-        if len(text) > LONGEST or "..." in text or (head in backward and _WORDLESS.search(text)):
+        wordless = head in backward and _WORDLESS.search(text)
+        if len(text) > LONGEST or "..." in text or "place(" in text or wordless:
             text = ""
         lines = [text, *remarks.get(head, ())]
         result[node] = "\n".join(line for line in lines if line)

@@ -206,7 +206,7 @@ def _noun(step: Step) -> str:
     if isinstance(step, Fold):
         return step.fn
     if isinstance(step, Assemble):
-        return "joined" if step.exhaustive and len(step.operands) > 1 else "padded"
+        return "joined" if step.exhaustive and len(step.operands) > 1 else _filled(step)
     if isinstance(step, Put):
         return "scattered"
     if isinstance(step, Invoke):
@@ -274,7 +274,14 @@ def _of_operands(step: Step, names: list[str], depth: int) -> str:
             return ""
         summed = [text for text, o in zip(operands, step.operands, strict=True) if not _is_ones(o)]
         return f"sum_{summed[0]}" if len(summed) == 1 else "_".join(operands)
-    return f"{first}_padded" if isinstance(step, Assemble) and len(operands) == 1 else ""
+    return f"{first}_{_filled(step)}" if isinstance(step, Assemble) and len(operands) == 1 else ""
+
+
+def _filled(step: Assemble) -> str:
+    """What zeros with something in them are called."""
+    entries = [entry for region in step.regions for entry in region]
+    apart = any(isinstance(entry, Span) and entry.step not in (1, -1) for entry in entries)
+    return "spread" if apart else "padded"
 
 
 def _shown_name(operand: Operand) -> str:

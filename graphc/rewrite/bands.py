@@ -164,7 +164,11 @@ def along_diagonals(graph: Graph) -> Graph:
         for one in bands:
             made = _strided(one)
             if made is None:
-                return current
+                # A region of its own, whose rows are whole.
+                part = _strided(Band(one.values, one.axes, (0,) * len(one.axes), one.sizes))
+                if part is None:
+                    return current
+                made = nodes.place(nodes.reshape(part, one.sizes), one.region, one.shape)
             places.setdefault(made.type.shape, []).append(made)
         shape = original.type.shape
         return reduce(
@@ -190,14 +194,14 @@ def _strided(band: Band) -> Node | None:
         end = k + width * times
         if any(band.axes.count(axis) != times for axis in band.axes[k : k + width]):
             return None
+        inner = band.sizes[k + 1 : k + width]
+        if any(band.shape[first + 1 : first + width] != inner for first in range(k, end, width)):
+            return None
         shape.append(product(band.shape[k:end]))
         sizes.append(product(band.sizes[k : k + width]))
         start: Size = 0
         step: Size = 0
         for first in range(k, end, width):
-            behind = range(first + 1, first + width)
-            if any(band.starts[a] != 0 or band.sizes[a] != band.shape[a] for a in behind):
-                return None
             step = step + product(band.shape[first + width : end])
             start = start + band.starts[first] * product(band.shape[first + 1 : end])
         starts.append(start)

@@ -59,7 +59,7 @@ def test_a_normalisation_stores_no_normalised_input(axis, dtype):
 def test_leading_axes_are_one():
     arrays = arrays_of((6, 25, M), (M,), (M,), (6, 25, M))
     lines = lines_of(normalisation(2), *arrays, constant="c")
-    assert any("d_g = (1.0 / " in line and ".reshape(150) @ " in line for line in lines)
+    assert any("d_g = (1.0 / " in line and ".reshape(-1) @ " in line for line in lines)
     assert not any("+= b" in line or "= centred / " in line for line in lines)
 
 
