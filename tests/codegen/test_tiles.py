@@ -127,8 +127,8 @@ def test_what_is_written_in_an_expression_reads_its_operands_there():
         v = np.select([x < -0.5, x < 0.5], [x, x * x], 0.25)
         return np.square(np.abs(v) / (np.abs(v).sum(axis=1, keepdims=True) + 0.5)).mean()
 
-    x = np.random.default_rng(0).normal(size=(3000, 1))
-    source, module = emitted(graphc.trace(chosen, x), SMALL)
+    x = np.random.default_rng(0).normal(size=(300, 1))
+    source, module = emitted(graphc.trace(chosen, x), Options(cache_bytes=256))
     backward = source.partition("def backward")[2].partition("\ndef ")[0]
     assert "tile = slice(" in backward
     assert backward.count("np.where(") > 2
