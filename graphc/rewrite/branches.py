@@ -7,14 +7,17 @@ the cotangents of both branches become one selection. Values are kept but for th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 
-from codegen.expr import Apply, Expr, Number
+import numpy as np
+
+from codegen.expr import Apply, Expr, Number, Symbol
 from graphc import nodes
 from graphc.formula import parse
 from graphc.ir import Node
-from graphc.ops.kinds import Elementwise
-from graphc.rewrite.patterns import apply, operand_of, operands_of
+from graphc.ops.kinds import ConstantParams, Einstein, Elementwise, Gather, Layout
+from graphc.rewrite.patterns import apply
 from graphc.rewrite.walk import table_name, uniform
 
 # Finite at every operand, and no larger than some number.
@@ -107,32 +110,59 @@ def _whole(node: Node, result: Node) -> Node | None:
 
 # -- what is finite --------------------------------------------------------------------------------
 
+# How fast something grows with the inputs: not at all, as they do, or perhaps beyond all bounds.
+_BOUNDS, _LINEAR, _BEYOND = 0, 1, 2
+# How far below a partial its operands are read.
+_DEPTH = 8
+
 
 def _is_finite(p: Node) -> bool:
-    """Whether a partial is finite at all finite operands, by its formula: no quotient, no root, no
-    exponential, and no square, which may overflow. What is no formula is an operand itself."""
-    op = p.op
-    if operand_of(p, "negative") is not None or operands_of(p, "multiply") is not None:
-        return False
-    if not isinstance(op, Elementwise) or table_name(op):
-        return True
-    return _degree(parse(op.formula, op.args)) <= 1
+    """Whether a partial is finite at all finite inputs, by its formula and those of its operands:
+    no quotient, no root, no exponential, and no square, which may overflow."""
+    return _growth(p, _DEPTH, {}) <= _LINEAR
 
 
-def _degree(expr: Expr) -> int:
-    """How fast an expression grows: not at all, as its operands, or (2) perhaps beyond bounds."""
+def _growth(x: Node, depth: int, known: dict[Node, int]) -> int:
+    found = known.get(x)
+    if found is None:
+        found = known[x] = _found_growth(x, depth, known)
+    return found
+
+
+def _found_growth(x: Node, depth: int, known: dict[Node, int]) -> int:
+    op, params = x.op, x.params
+    if isinstance(params, ConstantParams):
+        return _BOUNDS if np.all(np.isfinite(params.value)) else _BEYOND
+    if op is nodes.INPUT or not x.type.floating:
+        return _LINEAR
+    if depth == 0:
+        return _BEYOND
+    growths = [_growth(operand, depth - 1, known) for operand in x.inputs]
+    if isinstance(op, Elementwise):
+        name = table_name(op)
+        expr = Apply(name, tuple(map(Symbol, op.args))) if name else parse(op.formula, op.args)
+        return _degree(expr, dict(zip(op.args, growths, strict=True)))
+    if isinstance(params, Einstein) and params.body is None:
+        return min(sum(growths), _BEYOND)
+    return max(growths, default=_BOUNDS) if isinstance(op, Layout | Gather) else _BEYOND
+
+
+def _degree(expr: Expr, growth: Mapping[str, int]) -> int:
+    """How fast an expression grows, of operands that grow so."""
     if isinstance(expr, Number):
-        return 0 if isfinite(float(expr.value)) else 2
+        return _BOUNDS if isfinite(float(expr.value)) else _BEYOND
+    if isinstance(expr, Symbol):
+        return growth[expr.name]
     if not isinstance(expr, Apply):
-        return 1
+        return _LINEAR
     if expr.function in _COMPARED:
-        return 0
-    degrees = [_degree(arg) for arg in expr.args]
+        return _BOUNDS
+    degrees = [_degree(arg, growth) for arg in expr.args]
     match expr.function:
-        case "add" | "subtract" | "negative" | "absolute" | "maximum" | "minimum":
+        case "add" | "subtract" | "negative" | "absolute" | "maximum" | "minimum" | "relu":
             return max(degrees)
         case "where":
             return max(degrees[1:])
         case "multiply":
-            return sum(degrees)
-    return 0 if expr.function in _BOUNDED and max(degrees) <= 1 else 2
+            return min(sum(degrees), _BEYOND)
+    return _BOUNDS if expr.function in _BOUNDED and max(degrees) <= _LINEAR else _BEYOND

@@ -88,3 +88,30 @@ def test_one_selection_is_enough():
     )
     assert source.count("np.where(") == 2  # of the value, and of the gradient
     assert "== 0.0" not in source
+
+
+@pytest.mark.parametrize("size", ["2", "n"])
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda x: np.exp(x),
+        lambda x: np.exp(x) * x,
+        lambda x: np.sinh(x) * np.cosh(x),
+        lambda x: np.square(np.exp(x) + x),
+    ],
+)
+def test_nothing_leaks_from_a_choice_within_what_was_not_chosen(inner, size):
+    """The inner choice's cotangent is zero where the outer one is not chosen, and its partial
+    infinite."""
+    graph = graphc.trace(
+        lambda x: np.where(x < 300, np.where(x > 0, inner(x), 1.0), 0.0).sum(), f"f64[{size}]"
+    )
+    compiled = graphc.compile(graph, cache=False)
+    with np.errstate(all="ignore"):
+        _, grads = compiled.value_and_grad(np.array([1000.0, 1.0]))
+        _, saved = compiled.forward(np.array([1000.0, 1.0]))
+        again = compiled.backward(saved)
+    slope = (inner(1.0 + 1e-6) - inner(1.0 - 1e-6)) / 2e-6
+    for found in (grads.x, again.x):
+        assert found[0] == 0.0
+        np.testing.assert_allclose(found[1], slope, rtol=1e-8)
