@@ -10,7 +10,8 @@ import sys
 from contextvars import ContextVar
 from types import FrameType
 
-_OURS = ("graphc", "codegen")
+# Frames of these are never the user's own: NumPy calls us back, and SciPy calls what we compiled.
+PASSED_OVER = ("graphc", "codegen", "numpy", "scipy")
 
 # Set while a declaration that is no Python code is read (a graph file): its own `file:line`.
 location: ContextVar[str | None] = ContextVar("location", default=None)
@@ -41,12 +42,10 @@ class GraphSyntaxError(GraphError, ValueError):
 
 
 def user_frame() -> FrameType | None:
-    """The nearest calling frame that belongs to neither graphc nor codegen nor NumPy."""
+    """The nearest calling frame that belongs to neither us nor NumPy nor SciPy."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        root = module.partition(".")[0]
-        if root not in _OURS and root != "numpy":
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in PASSED_OVER:
             return frame
         frame = frame.f_back
     return None

@@ -5,6 +5,7 @@ What needs more than a light import is fetched on first use.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import codegen as _codegen
@@ -379,7 +380,9 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+        # With the name and the module Python itself asks "Did you mean ...?".
+        message = f"module 'graphc' has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=sys.modules[__name__])
     from importlib import import_module
 
     module = import_module(home)

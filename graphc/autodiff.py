@@ -113,14 +113,17 @@ def resolve_wrt(graph: Graph, wrt: Wrt) -> list[tuple[str, tuple[Node, ...]]]:
     """What `wrt` names, as (argument or node name, its arrays).
 
     The default is the declared parameters, else every floating input. Raises GraphNameError for a
-    name that is not there and GraphTypeError for one that is not floating.
+    name that is not there, GraphTypeError for one that is not floating, GraphValueError for one
+    that is there twice.
     """
     by_name = graph.named
     arguments = {name: leaves(container) for name, container in graph.arguments}
     if wrt is None:
         return _default_wrt(graph)
-    found: list[tuple[str, tuple[Node, ...]]] = []
+    found: dict[str, tuple[Node, ...]] = {}
     for name in (wrt,) if isinstance(wrt, str) else wrt:
+        if name in found:
+            raise GraphValueError(located(f"wrt: {name!r} is named twice"))
         if name in arguments:
             chosen = tuple(by_name[leaf] for leaf in arguments[name])
         elif name in by_name:
@@ -132,8 +135,8 @@ def resolve_wrt(graph: Graph, wrt: Wrt) -> list[tuple[str, tuple[Node, ...]]]:
                 raise GraphTypeError(
                     located(f"wrt: {node.name} is {node.type}; only f32 and f64 are differentiable")
                 )
-        found.append((name, chosen))
-    return found
+        found[name] = chosen
+    return list(found.items())
 
 
 def _default_wrt(graph: Graph) -> list[tuple[str, tuple[Node, ...]]]:

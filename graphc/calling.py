@@ -8,7 +8,7 @@ from typing import Any
 
 from graphc.errors import GraphError, GraphTypeError, GraphValueError, located
 from graphc.ir import Graph
-from graphc.naming import unknown_name
+from graphc.naming import counted, unknown_name
 
 
 def explained(
@@ -24,6 +24,13 @@ def explained(
     mismatch = _mismatch(function, graph, args, kwargs)
     if mismatch is not None:
         return mismatch
+    if function.__name__ == "backward" and "unpack" in str(error):
+        return GraphTypeError(
+            located(
+                f"{graph.name}.backward takes what forward saved: outputs, saved = "
+                "f.forward(...); f.backward(saved)"
+            )
+        )
     if not _raised_by_checks(error, function):
         return error
     kind = GraphTypeError if isinstance(error, TypeError) else GraphValueError
@@ -48,7 +55,10 @@ def _mismatch(
     shown = ", ".join(names)
     if len(args) > len(names):
         return GraphTypeError(
-            located(f"{graph.name}() takes {len(names)} inputs, got {len(args)}; inputs: {shown}")
+            located(
+                f"{graph.name}() takes {counted(len(names), 'input')}, got {len(args)}; "
+                f"inputs: {shown}"
+            )
         )
     doubled = [name for name in names[: len(args)] if name in kwargs]
     if doubled:

@@ -53,10 +53,6 @@ def run(target: str, settings: Sequence[str], of: str | None, local: bool = Fals
 def draw(target: str, output: str, settings: Sequence[str], of: str | None) -> int:
     """Writes a picture: of values and gradients where every input has a value, else of types."""
     graph, example = _load(target)
-    if not output.endswith(".svg"):
-        raise GraphValueError(
-            f"{output}: a picture is written as SVG; name a file such as {graph.name}.svg"
-        )
     with _place(target):
         values = {**example, **_settings(graph, settings)}
         if all(node.name in values for node in graph.inputs):
@@ -142,6 +138,10 @@ def _load(target: str) -> tuple[Any, Values]:
     """The graph that a target names, and its example values."""
     if target.endswith(".py"):
         raise GraphSyntaxError(f"{target}: say which graph of the module: {target}:loss")
+    if ":" not in target and not target.endswith(".toml") and not os.path.exists(target):
+        raise GraphValueError(
+            f"{target}: no such file; a graph is circuit.toml, pkg.model:loss or model.py:loss"
+        )
     if target.endswith(".toml") or ":" not in target:
         from graphc.textual import read_file
 
@@ -182,17 +182,21 @@ def _object(target: str) -> Any:
     for name in path.split("."):
         if not hasattr(found, name):
             with _place(where):
-                raise unknown_name("no value", name, [n for n in dir(found) if n[0] != "_"])
+                graphs = [n for n in dir(found) if _is_graph(getattr(found, n, None))]
+                raise unknown_name("no graph", name, graphs)
         found = getattr(found, name)
-    if (
-        not isinstance(found, ir.Graph)
-        and not hasattr(found, "build")
-        and not hasattr(found, "graph")
-    ):
+    if not _is_graph(found):
         raise GraphTypeError(
             f"{target} is no graph but {type(found).__name__}; wrap it: graphc.trace(...)"
         )
     return found
+
+
+def _is_graph(found: Any) -> bool:
+    """Whether it is a graph, or a builder or compiled function that has one."""
+    return isinstance(found, ir.Graph) or any(
+        not isinstance(found, ModuleType) and hasattr(found, name) for name in ("build", "graph")
+    )
 
 
 def _module(where: str) -> ModuleType:

@@ -238,7 +238,16 @@ class Compiled:
             if name == "value_and_grad":
                 scalar_output(self.graph, self._of, name)
             joint(self.graph, self._wrt)
-        raise AttributeError(f"a compiled graph has no attribute {name!r}")
+        if name.startswith("_"):
+            raise AttributeError(name)  # a protocol is asked for
+        from graphc.naming import missing_attribute
+
+        known = [*_FUNCTIONS, *(one for one in dir(Compiled) if one[0] != "_")]
+        transforms = ("grad", "vjp", "jvp", "hvp", "jacobian", "hessian")
+        instead = f"use graphc.compile(graphc.{name}(graph, ...), wrt=())"
+        raise missing_attribute(
+            f"the compiled {self.graph.name}", name, known, instead if name in transforms else ""
+        )
 
     @property
     def unchecked(self) -> Unchecked:

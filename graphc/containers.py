@@ -76,7 +76,7 @@ def flatten(container: Container, value: Any, where: str = "") -> dict[str, Any]
     parts: Sequence[Any]
     if container.kind == "dict":
         if not isinstance(value, Mapping):
-            raise _mismatch(where, "a dict", value)
+            raise _mismatch(where, f"a dict of {', '.join(container.keys)}", value)
         missing = [key for key in container.keys if key not in value]
         extra = [key for key in value if key not in container.keys]
         if missing or extra:

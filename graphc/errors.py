@@ -1,6 +1,7 @@
 """The errors users meet; defined in `codegen.errors`, at the bottom of the house."""
 
 from codegen.errors import (
+    PASSED_OVER,
     GraphAttributeError,
     GraphError,
     GraphNameError,
@@ -13,6 +14,7 @@ from codegen.errors import (
 )
 
 __all__ = [
+    "PASSED_OVER",
     "GraphAttributeError",
     "GraphError",
     "GraphNameError",

@@ -14,7 +14,7 @@ from graphc.containers import flatten, unflatten
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Graph, Node
 from graphc.lifting import Symbolic, is_weak, lift
-from graphc.naming import unknown_name
+from graphc.naming import counted, unknown_name
 from graphc.ops.kinds import ConstantParams, InputParams, Params
 from graphc.scopes import scoped
 from graphc.sites import here
@@ -64,9 +64,8 @@ def bind(graph: Graph, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[s
     """
     names = [name for name, _ in graph.arguments]
     if len(args) > len(names):
-        raise GraphTypeError(
-            located(f"{graph.name}() takes {len(names)} arguments, got {len(args)}: {_list(names)}")
-        )
+        wanted = f"{graph.name}() takes {counted(len(names), 'argument')}"
+        raise GraphTypeError(located(f"{wanted}, got {len(args)}: {_list(names)}"))
     given: dict[str, Any] = dict(zip(names, args, strict=False))
     for name, value in kwargs.items():
         if name not in names:

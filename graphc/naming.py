@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from graphc.errors import GraphAttributeError, GraphNameError, located
 
 
+def counted(count: int, what: str) -> str:
+    """`1 input`, `2 inputs`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def missing_attribute(
     what: str, name: str, known: Iterable[str], instead: str = ""
 ) -> GraphAttributeError:

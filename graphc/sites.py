@@ -17,10 +17,9 @@ from bisect import bisect_right
 from types import CodeType, FrameType
 
 from graphc import nodes
-from graphc.errors import location
+from graphc.errors import PASSED_OVER, location
 from graphc.ir import Origin
 
-_ROOTS = ("graphc", "codegen", "numpy")
 _CACHE = opcode.opmap.get("CACHE", -1)
 _EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
 _COPY = opcode.opmap.get("COPY", -1)
@@ -124,7 +123,7 @@ def _code(frame: FrameType) -> _Code:
     known = _codes.get(id(code))
     if known is None:
         module = frame.f_globals.get("__name__") or ""
-        known = _codes[id(code)] = _Code(code, module.partition(".")[0] in _ROOTS)
+        known = _codes[id(code)] = _Code(code, module.partition(".")[0] in PASSED_OVER)
     return known
 
 

@@ -217,7 +217,9 @@ class Value(Methods):
     def __len__(self) -> int:
         if not self.shape:
             raise GraphTypeError(located(f"len(): {nodes.describe(self.node)} is a scalar"))
-        return _int_size(self.shape[0], f"len({spell(self.node)})")
+        name = spell(self.node)
+        instead = f"{name}.shape[0] is that size, and graphc.arange({name}.shape[0]) counts"
+        return _int_size(self.shape[0], f"len({name})", instead)
 
     def __iter__(self) -> Iterator[Value]:
         names = names_here()
@@ -227,7 +229,8 @@ class Value(Methods):
                     f"{nodes.describe(self.node)} is a scalar; there is nothing to iterate over"
                 )
             )
-        count = _int_size(self.shape[0], f"iterating over {nodes.describe(self.node)}")
+        what = f"iterating over {nodes.describe(self.node)}"
+        count = _int_size(self.shape[0], what, "use whole-array operations")
         return self._rows(count, names)
 
     def _rows(self, count: int, names: tuple[str, ...]) -> Iterator[Value]:
@@ -440,9 +443,7 @@ def _key_text(key: Any) -> str:
     return "..." if key is Ellipsis or isinstance(key, np.ndarray) else str(key)
 
 
-def _int_size(size: Size, what: str) -> int:
+def _int_size(size: Size, what: str, instead: str) -> int:
     if isinstance(size, int):
         return size
-    raise GraphTypeError(
-        located(f"{what}: the size `{size}` is known only at the call; use whole-array operations")
-    )
+    raise GraphTypeError(located(f"{what}: the size `{size}` is known only at the call; {instead}"))

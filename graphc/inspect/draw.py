@@ -50,8 +50,12 @@ def draw(
     """The picture of a graph as SVG text, which is also written to `path` where that is given.
 
     numbers: what stands on the wires; without them, types.
-    Raises GraphValueError for a graph of more gates than can be seen.
+    Raises GraphValueError for a graph of more gates than can be seen, and for another kind of file.
     """
+    if path is not None and not os.fspath(path).endswith(".svg"):
+        raise GraphValueError(
+            located(f"{path}: a picture is written as SVG; name a file such as {graph.name}.svg")
+        )
     text = "".join(f"{line}\n" for line in _Picture(graph, numbers).lines() if line)
     if path is not None:
         with open(path, "w", encoding="utf-8") as file:

@@ -33,6 +33,7 @@ def scipy_objective(
     batch: the other arguments, a tuple in order or a dict; they stay.
 
     >>> objective = graphc.scipy_objective(loss, params, (x, y))
+    >>> found = scipy.optimize.minimize(objective.value_and_grad, objective.x0, jac=True)
     >>> found = scipy.optimize.minimize(objective.fun, objective.x0, jac=objective.jac,
     ...                                 hessp=objective.hessp, method="Newton-CG")
     >>> params = objective.params(found.x)
@@ -44,7 +45,8 @@ def scipy_objective(
 
 
 class Objective:
-    """fun(x), jac(x), hessp(x, p) for SciPy; x0 the start; params(x) the parameters at x."""
+    """fun(x), jac(x), value_and_grad(x), hessp(x, p) for SciPy; x0 the start; params(x) the
+    parameters at x."""
 
     def __init__(self, graph: Any, params: Any, batch: Any, wrt: Wrt, of: str | None) -> None:
         self.parameters = parameters_of(graph, wrt)
@@ -75,6 +77,11 @@ class Objective:
     def jac(self, x: Array) -> Array:
         """The gradient at x, f64[size]; from the same evaluation as `fun`."""
         return self._evaluated(x)[1].copy()
+
+    def value_and_grad(self, x: Array) -> tuple[float, Array]:
+        """Both at x, as `jac=True` wants them."""
+        value, gradient = self._evaluated(x)
+        return value, gradient.copy()
 
     def hessp(self, x: Array, p: Array) -> Array:
         """The Hessian at x times p, f64[size]; the Hessian is never formed."""

@@ -25,6 +25,7 @@ DECLARED = [
     (lambda x: x.detach(), "no attribute 'detach'; use graphc.stop_gradient(x)"),
     (lambda x: x.sum().backward(), "gradients come from graphc.compile(graph).value_and_grad(...)"),
     (lambda x: x.summ(), "no attribute 'summ'; did you mean .sum?"),
+    (lambda y: y.sum() / len(y), "len(y): the size `n` is known only at the call; y.shape[0] is"),
     (lambda x: f"{x:.3f}", "'.3f' formatting: the symbolic value `x` has no number yet"),
 ]  # fmt: skip
 
@@ -48,6 +49,14 @@ def test_the_fix_that_is_named_works():
 ASKED = [
     (lambda g: graphc.compile(g, wrt=0), "wrt=0: give a name, or a tuple of names; inputs: x"),
     (lambda g: graphc.compile(g, wrt=[0]), "wrt=[0]: give a name, or a tuple of names; inputs: x"),
+    (lambda g: graphc.compile(g, wrt=("x", "x")), "wrt: 'x' is named twice"),
+    (lambda g: graphc.compile(g).hessian, "use graphc.compile(graphc.hessian(graph, ...), wrt=())"),
+    (lambda g: graphc.compile(g).gradient, "the compiled loss has no attribute 'gradient'"),
+    (lambda g: graphc.compile(g).valu, "did you mean .value?"),
+    (lambda g: graphc.compile(g).backward(1.0), "loss.backward takes what forward saved"),
+    (lambda g: graphc.compile(g)(1.0, 2.0), "loss() takes 1 input, got 2; inputs: x"),
+    (lambda g: g.draw("loss.png"), "loss.png: a picture is written as SVG; name a file such as"),
+    (lambda g: graphc.scipy_objective(g, np.ones((2, 4)), wrt="x"), "params should be a dict of x"),
     (lambda g: graphc.compile(loss), "got function; trace a function first: @graphc.trace(...)"),
     (lambda g: graphc.compile("a.toml"), "got str; load a file first: graphc.load('a.toml')"),
     (lambda g: graphc.train_step(loss, None), "train_step takes a Graph or a Builder, got fun"),

@@ -214,7 +214,7 @@ def test_containers_of_types_and_of_examples():
     [
         (({"W": 1.0}, 2.0), "p has no key 'b'; its keys: W, b"),
         (({"W": 1.0, "b": 1.0, "c": 0}, 2.0), "p has an unknown key 'c'"),
-        ((3.0, 2.0), "p should be a dict, got float"),
+        ((3.0, 2.0), "p should be a dict of W, b, got float"),
         (({"W": 1.0, "b": 1.0},), "the input 'x' is missing; inputs: p, x"),
         (({"W": 1.0, "b": 1.0}, 2.0, 3.0), "takes 2 arguments, got 3: p, x"),
     ],

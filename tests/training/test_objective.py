@@ -19,6 +19,9 @@ def test_derivatives(make):
     loss = make()
     objective = graphc.scipy_objective(loss, graphc.init_params(loss, 1), BATCH)
     x0 = objective.x0
+    value, gradient = objective.value_and_grad(x0)
+    assert value == objective.fun(x0)
+    np.testing.assert_array_equal(gradient, objective.jac(x0))
     assert x0.shape == (objective.size,) == (8 * 16 + 16 + 16 * 3 + 3,)
     rng = np.random.default_rng(0)
     for _ in range(3):
@@ -89,3 +92,13 @@ def test_errors():
     objective = graphc.scipy_objective(loss, start, BATCH)
     with pytest.raises(graphc.GraphValueError, match=r"shape \(3,\); the parameters fill \(195,\)"):
         objective.fun(np.zeros(3))
+
+
+def test_an_error_under_scipy_points_at_the_line_that_called_scipy():
+    @graphc.trace(t="f64[n]", p=graphc.param("f64[2]"))
+    def loss(t, p):
+        return (p[0] * t).sum() + p[1]
+
+    step = graphc.compile(loss).value_and_grad  # takes t first, SciPy gives p first
+    with pytest.raises(graphc.GraphError, match=r"^test_objective\.py:\d+: loss\(\): p should be"):
+        optimize.minimize(step, np.ones(2), args=(np.ones(5),), jac=True)
