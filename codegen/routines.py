@@ -36,8 +36,8 @@ def _sum_rows(rows, values, count):
         return total
     # A row is moved as one item, in half the time.
     row = np.dtype((np.void, total[0].nbytes))
-    items = np.ascontiguousarray(values).reshape(-1).view(row)
-    total.reshape(-1).view(row)[rows] = items
+    whole = total.reshape(-1).view(row)
+    whole[rows] = np.ascontiguousarray(values).reshape(-1).view(row)
     left = np.arange(len(rows))
     last = np.empty(count, np.intp)
     last[rows] = left
@@ -50,7 +50,7 @@ def _sum_rows(rows, values, count):
         which = again[taken]
         sums = total.take(which, axis=0)
         sums += values.take(left[taken], axis=0)
-        total[which] = sums
+        whole[which] = sums.reshape(-1).view(row)
         left, added = left[~taken], len(which)
     if len(left):
         # Element by element: for whole rows np.add.at takes five times as long.
