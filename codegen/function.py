@@ -204,13 +204,15 @@ def _rewritten(sheet: Sheet, results: Sequence[Value], options: Options) -> Uses
     read = uses(sheet, results)
     if share(sheet, read):
         read = uses(sheet, results)
-    for _ in range(_ROUNDS):
-        changed = False
-        for rewrite in (strengthen, weigh, gather, simplify_sums, join_dots, numbers):
-            if rewrite(sheet, read):
-                read, changed = uses(sheet, results), True
-        if not changed:
-            break
+    rewrites = (strengthen, weigh, gather, simplify_sums, join_dots, numbers)
+    idle = 0
+    for rewrite in rewrites * _ROUNDS:
+        if rewrite(sheet, read):
+            read, idle = uses(sheet, results), 0
+        else:
+            idle += 1
+            if idle == len(rewrites):
+                break
     use_math(sheet, read)
     if copy_transposed(sheet, dict(options.sizes)):
         read = uses(sheet, results)

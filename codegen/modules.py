@@ -215,17 +215,19 @@ class _Module:
 
     def _checkers(self, made: list[Made]) -> tuple[list[Source], list[Source]]:
         """One checking function for each distinct list of inputs, and what they call."""
-        known: dict[str, str] = {}
+        known: dict[tuple[str, ...], str] = {}
         checkers: list[Source] = []
         for function, one in zip(self.program.functions, made, strict=True):
             if one.check is None or not one.check.condition:
                 continue
-            text = str(render([check_function("_", one.check)]))
-            name = known.get(text)
+            first = "_check_inputs"
+            lines = key = tuple(render([check_function(first, one.check)]).lines)
+            name = known.get(key)
             if name is None:
-                name = "_check_inputs" if not known else f"_check_{identifier(function.name)}"
-                known[text] = name
-                checkers += [Blank(2), check_function(name, one.check)]
+                name = known[key] = f"_check_{identifier(function.name)}" if known else first
+                if name != first:
+                    lines = tuple(render([check_function(name, one.check)]).lines)
+                checkers += [Blank(2), Lines(lines)]
             if one.call is not None:
                 one.call.value = f"{name}({one.check.arguments})"
         text = str(render(checkers))
