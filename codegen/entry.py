@@ -7,7 +7,7 @@ else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from codegen.names import Names, quoted
 from codegen.program import Entry, SizeRule, Var
@@ -88,9 +88,10 @@ def check(
     texts: Mapping[Var, str],
     scalar_mode: bool,
     where: str,
+    donated: Sequence[str] = (),
 ) -> Check:
     """The check of these inputs. texts: the identifier of every argument; where: the name that
-    errors begin with."""
+    errors begin with; donated: the identifiers of arrays that may be overwritten."""
     checked = {item.var for item in inputs}
     solved = size_bindings(entry, texts)
     rename = {name: _grouped(text) for name, text in solved.items()}
@@ -105,6 +106,8 @@ def check(
         terms.append(f"{size_text(a, rename)} == {size_text(b, rename)}")
     for a, b, _ in entry.enough:
         terms.append(f"{size_text(a, rename)} >= {size_text(b, rename)}")
+    if len(donated) > 1:
+        terms.append(f"_distinct({', '.join(donated)})")
     others = tuple(
         dict.fromkeys(
             texts[rule.var]
@@ -112,8 +115,12 @@ def check(
             if rule.var not in checked and _needed(rule.name, entry, inputs)
         )
     )
-    body = tuple(_body(entry, inputs, solved, binds, others, where))
-    return Check(inputs, " and ".join(terms), body, others)
+    body = _body(entry, inputs, solved, binds, others, where)
+    if len(donated) > 1:
+        message = f"{where}(): an array stands twice where arrays are given away: copy it"
+        raising = Do(f"raise ValueError({quoted(message)})")
+        body.append(Block(f"if not _distinct({', '.join(donated)}):", [raising]))
+    return Check(inputs, " and ".join(terms), tuple(body), others)
 
 
 def _grouped(text: str) -> str:
@@ -274,7 +281,7 @@ def check_function(name: str, made: Check) -> Source:
 def helpers(where: str, needs: set[str]) -> list[Source]:
     """The functions that the checking functions call, for the graph of this name."""
     sources: list[Source] = []
-    for name in ("_as_array", "_as_number", "_expect", "_describe"):
+    for name in ("_as_array", "_as_number", "_expect", "_distinct", "_describe"):
         if name in needs:
             sources.append(Blank(2))
             sources.append(Lines(_HELPERS[name].format(where=where).strip("\n").splitlines()))
@@ -323,6 +330,11 @@ def _expect(name, value, shape, declared, bound_by={{}}):
                 text = f"{{dims[axis]}} is {{wanted}} in {{first}} but {{size}} in {{name}}"
             wanted = f"{where}(): {{name}} should be {{declared}}"
             raise ValueError(f"{{wanted}}, got {{_describe(value)}}: {{text}}")
+''',
+    "_distinct": '''
+def _distinct(*arrays):
+    """Whether no array is given twice: what is written into one would change the other."""
+    return len(set(map(id, arrays))) == len(arrays)
 ''',
     "_describe": '''
 def _describe(value):

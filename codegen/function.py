@@ -154,7 +154,7 @@ def plan_function(
     small = len(sheet.steps) <= SCALAR_STEPS
     scalar_mode = small and scalar_only(sheet, [known[var] for var in parameters] + results)
     packed = [] if arrays is None else _only_packed(function.result, known, read)
-    donated = _donated(function, options, known)
+    donated = frozenset(known[var].index for var in _donated(function, options))
     inline = inline_values(sheet, read, scale, scalar_mode, packed, donated)
     blocked = {} if scalar_mode else blocks(sheet, read, inline, options)
     apart = {step for block in blocked.values() for step in block.steps}
@@ -247,13 +247,13 @@ def _found_sizes(sheet: Sheet, read: Uses, names: list[str]) -> dict[str, str]:
     return found
 
 
-def _donated(function: Function, options: Options, known: Known) -> frozenset[int]:
-    """The arguments whose storage is the function's own, by value index."""
+def _donated(function: Function, options: Options) -> list[Var]:
+    """The arguments whose storage is the function's own."""
     saves = function.may_alias or (function.entry is not None and function.entry.trusted)
     if not options.donate or saves:
-        return frozenset()
+        return []
     arguments = [var for param in function.params for var in leaves(param.value)]
-    return frozenset(known[var].index for var in arguments if var.name in options.donate)
+    return [var for var in arguments if var.name in options.donate]
 
 
 def emit_function(
@@ -272,7 +272,7 @@ def emit_function(
     plan, sizes = main.plan, main.sizes
     printer_class = MathPrinter if plan.scalar_mode else Printer
     printer = printer_class(len(plan.sheet.values), sizes.text, module.callables)
-    made = Made(_check(program, planned) if checks else None)
+    made = Made(_check(program, planned, options) if checks else None)
     body = _body(main, printer, made, module)
     made.saved = tuple(
         plan.names[main.known[var].index]
@@ -350,7 +350,7 @@ def _with_short_buffer(body: list[Source], name: str) -> list[Source]:
     ]
 
 
-def _check(program: Program, planned: Planned) -> Check | None:
+def _check(program: Program, planned: Planned, options: Options) -> Check | None:
     """The entry check, where there is anything to check."""
     entry = planned.function.entry
     if entry is None:
@@ -359,7 +359,9 @@ def _check(program: Program, planned: Planned) -> Check | None:
     if not inputs:
         return None
     where = identifier(program.name)
-    return check(entry, inputs, planned.texts, planned.plan.scalar_mode, where)
+    donated = [var for var in _donated(planned.function, options) if var.type.shape]
+    given = [planned.texts[var] for var in donated]
+    return check(entry, inputs, planned.texts, planned.plan.scalar_mode, where, given)
 
 
 def _head(planned: Planned, made: Made, where: str) -> list[Source]:

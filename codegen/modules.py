@@ -231,7 +231,11 @@ class _Module:
             if one.call is not None:
                 one.call.value = f"{name}({one.check.arguments})"
         text = str(render(checkers))
-        needs = {name for name in ("_as_array", "_as_number", "_expect") if f"{name}(" in text}
+        needs = {
+            name
+            for name in ("_as_array", "_as_number", "_expect", "_distinct")
+            if f"{name}(" in text
+        }
         if needs:
             needs.add("_describe")
         return checkers, helpers(identifier(self.program.name), needs)

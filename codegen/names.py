@@ -40,6 +40,7 @@ MODULE_NAMES = frozenset(
         "_as_array",
         "_as_number",
         "_expect",
+        "_distinct",
         "_describe",
         "_stored",
         "_sum_rows",

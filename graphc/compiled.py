@@ -63,7 +63,8 @@ def compile(
     cache: False keeps the result out of the cache; or a Cache of one's own.
     stable: rewrite naive compositions, such as log(sum(exp(x))), into their stable forms first.
     donate: names of inputs (the leaves of containers) that calls give away: `f` and
-        `value_and_grad` may write into them, and return them as results. Give distinct arrays.
+        `value_and_grad` may write into them, and return them as results. One array given for two
+        of them is an error.
 
     Raises GraphNameError for an unknown name in wrt, of or sizes, GraphTypeError where a wrt is not
     floating, GraphValueError where `of` is not a scalar, or threads is no positive integer.

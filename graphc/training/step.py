@@ -134,8 +134,6 @@ class TrainStep:
 
         Raises GraphTypeError and GraphValueError for arguments that do not fit.
         """
-        if self.donate:
-            self._check_distinct(params, state)
         result: tuple[Any, Any, Any] = self.compiled.value(params, state, self.batch(batch))
         return result
 
@@ -195,24 +193,6 @@ class TrainStep:
         raise GraphTypeError(
             located(f"the batch is a {type(batch).__name__}; give a tuple or dict of {shown}")
         )
-
-    def _check_distinct(self, params: Any, state: Any) -> None:
-        """An array given twice would be overwritten while its other use is still to be read."""
-        arrays = []
-        parts = [params, state]
-        for part in parts:  # which grow as they are taken apart
-            if isinstance(part, np.ndarray):
-                arrays.append(id(part))
-            elif isinstance(part, dict):
-                parts += part.values()
-            elif isinstance(part, (list, tuple)):
-                parts += part
-            elif isinstance(part, Mapping):
-                parts += part.values()
-        if len(set(arrays)) != len(arrays):
-            raise GraphValueError(
-                located("donate=True: an array stands twice in params and state; copy one of them")
-            )
 
 
 # -- the graph -------------------------------------------------------------------------------------

@@ -95,6 +95,19 @@ def test_forward_and_backward_give_nothing_away():
     np.testing.assert_allclose(grads.w, plain[1].w, rtol=1e-13)
 
 
+def test_an_array_may_not_be_given_away_twice():
+    g = graphc.trace(lambda w, v, x: (w - x, v * x), "f64[n]", "f64[n]", "f64[n]")
+    f = graphc.compile(g, (), donate=("w", "v"))
+    x = np.arange(3.0)
+    with pytest.raises(graphc.GraphValueError, match="an array stands twice") as error:
+        f(x, x, x)
+    assert "test_donation.py" in str(error.value)
+    for given in ([x.copy(), x.copy()], [list(x), list(x)], [[1, 2, 3]] * 2):
+        expected = np.asarray(given[1]) * x
+        np.testing.assert_array_equal(f(*given, x)[1], expected)
+    assert "_distinct" not in graphc.compile(g, (), donate=("w",)).source
+
+
 def test_an_unknown_name_is_an_error():
     g = graphc.trace(lambda w: w * 2, w="f64[3]")
     with pytest.raises(
