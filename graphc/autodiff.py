@@ -17,7 +17,7 @@ from codegen.record import record
 from graphc import nodes
 from graphc.adjoints import RULES
 from graphc.errors import GraphTypeError, GraphValueError, located
-from graphc.ir import Container, Graph, Node
+from graphc.ir import Container, Graph, Node, leaves
 from graphc.naming import unknown_name
 from graphc.ops.kinds import Elementwise, InputParams
 from graphc.subjects import graph_of
@@ -158,13 +158,6 @@ def _default_wrt(graph: Graph) -> list[tuple[str, tuple[Node, ...]]]:
     if not found:
         raise GraphTypeError(located(f"{graph.name} has no floating input to differentiate by"))
     return found
-
-
-def leaves(container: Container) -> list[str]:
-    """The names at the leaves of a container, in order."""
-    if container.kind == "leaf":
-        return [container.leaf]
-    return [name for item in container.items for name in leaves(item)]
 
 
 def _is_scalar(node: Node) -> bool:

@@ -16,7 +16,6 @@ from codegen.program import Affine, Broadcast, Diagonal, Reshape, Slice, Transpo
 from graphc import matrices, nodes
 from graphc.deltas import simplified
 from graphc.errors import GraphTypeError, located
-from graphc.freeze import reachable
 from graphc.ir import Node
 from graphc.ops.kinds import (
     Axes,
@@ -33,6 +32,7 @@ from graphc.ops.kinds import (
     Place,
     Scatter,
 )
+from graphc.order import reachable
 from graphc.types import Shape, array_type
 
 

@@ -59,13 +59,6 @@ def describe(value: Any, path: Path, leaf: Callable[[Any, Path], str]) -> Contai
     return Container("leaf", leaf=leaf(value, path))
 
 
-def leaves(container: Container) -> list[str]:
-    """The names of the leaves, in order."""
-    if container.kind == "leaf":
-        return [container.leaf]
-    return [name for item in container.items for name in leaves(item)]
-
-
 def flatten(container: Container, value: Any, where: str = "") -> dict[str, Any]:
     """The arrays in `value`, by leaf name.
 

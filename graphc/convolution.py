@@ -121,17 +121,17 @@ def conv_node(
         for size, k, step, gap, width in zip(space, kernel, steps, gaps, widths, strict=True)
     )
     at_x = _moved(steps, gaps, widths)
-    at_W, at_y = _bare("k", rank), _bare("i", rank)
+    at_W, at_y = bare("k", rank), bare("i", rank)
     if depth == 1 and kernels == groups:
         # A kernel for each channel: a group has no channels to sum over, nor kernels to tell apart.
         n, g = nodes.index("n"), nodes.index("g")
-        extents = (("n", batch), ("g", groups), *_sized("i", places), *_sized("k", kernel))
+        extents = (("n", batch), ("g", groups), *sized("i", places), *sized("k", kernel))
         filters = nodes.reshape(W, (groups, *kernel))
         shape = (batch, groups, *places)
         params = Einstein((n, g, *at_y), ((n, g, *at_x), (g, *at_W)), extents, shape)
         return nodes.contraction(CONV, params, x, filters)
     extents = (("n", batch), *_group_extent(groups), ("o", kernels // groups))
-    extents += (*_sized("i", places), ("c", depth), *_sized("k", kernel))
+    extents += (*sized("i", places), ("c", depth), *sized("k", kernel))
     x, W = _split(x, 1, groups), _split(W, 0, groups)
     group = _bare_group(groups)
     n, o, c = nodes.index("n"), nodes.index("o"), nodes.index("c")
@@ -177,9 +177,9 @@ def conv_transpose_node(
     if any(isinstance(size, int) and size <= 0 for size in wide):
         raise GraphValueError(located(f"{what}: the padding leaves nothing of the result"))
     at_y = _moved(steps, gaps, widths)
-    at_W, at_x = _bare("k", rank), _bare("i", rank)
+    at_W, at_x = bare("k", rank), bare("i", rank)
     extents = (("n", batch), *_group_extent(groups), ("o", depth))
-    extents += (*_sized("i", space), *_sized("k", kernel), ("c", rows // groups))
+    extents += (*sized("i", space), *sized("k", kernel), ("c", rows // groups))
     x, W = _split(x, 1, groups), _split(W, 0, groups)
     group = _bare_group(groups)
     n, o, c = nodes.index("n"), nodes.index("o"), nodes.index("c")
@@ -208,7 +208,7 @@ def circular_node(w: Node, s: Node) -> Node:
     twice = nodes.concatenate([w, w], w.type.ndim - 1)
     own = [nodes.index(f"b{k}") for k in range(len(lead))]
     moved = Affine((("i", 1), ("j", -1)), size)
-    extents = (*_sized("b", lead), ("i", size), ("j", size))
+    extents = (*sized("b", lead), ("i", size), ("j", size))
     params = Einstein(
         (*own, nodes.index("i")),
         ((*own, moved), (*own, nodes.index("j"))),
@@ -282,11 +282,13 @@ def _moved(steps: Sequence[int], gaps: Sequence[int], widths: Widths) -> tuple[A
     )
 
 
-def _bare(letter: str, rank: int) -> tuple[Affine, ...]:
+def bare(letter: str, rank: int) -> tuple[Affine, ...]:
+    """`h0`, `h1`, ...: an index an axis."""
     return tuple(nodes.index(f"{letter}{axis}") for axis in range(rank))
 
 
-def _sized(letter: str, shape: Shape) -> tuple[tuple[str, Size], ...]:
+def sized(letter: str, shape: Shape) -> tuple[tuple[str, Size], ...]:
+    """Those indices with the sizes of their axes."""
     return tuple((f"{letter}{axis}", size) for axis, size in enumerate(shape))
 
 

@@ -96,7 +96,7 @@ def split_arrow(text: str) -> tuple[tuple[str, ...] | None, str]:
     names = tuple(name.strip() for name in inner.split(",") if name.strip())
     if not names or not all(name.isidentifier() for name in names):
         raise GraphSyntaxError(
-            located(f"formula `{_excerpt(text)}`: before -> stand argument names: (x, y) -> x * y")
+            located(f"formula `{excerpt(text)}`: before -> stand argument names: (x, y) -> x * y")
         )
     return names, body
 
@@ -177,7 +177,7 @@ class _Reader:
         if "\n" in self.text.strip():
             place = f"line {line}, {place}"
         return GraphSyntaxError(
-            located(f"formula `{_excerpt(self.text, column)}`, {place}: {problem}")
+            located(f"formula `{excerpt(self.text, column)}`, {place}: {problem}")
         )
 
     def _fail(self, node: ast.expr, problem: str) -> GraphSyntaxError:
@@ -337,12 +337,12 @@ def _normal(name: str) -> str:
     return unicodedata.normalize("NFKC", name)
 
 
-def _excerpt(text: str, column: int = 0) -> str:
-    """At most 60 characters of the formula, around the column, on one line."""
+def excerpt(text: str, column: int = 0) -> str:
+    """At most 60 characters of the formula, around the column, on one line, printable."""
     if len(text) > 60:
         start = max(0, min(column - 30, len(text) - 60))
         text = ("..." if start else "") + text[start : start + 60] + "..."
-    return " ".join(text.split())
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 # -- back to text ----------------------------------------------------------------------------------

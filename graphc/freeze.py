@@ -12,6 +12,7 @@ from graphc.errors import GraphNameError, GraphValueError, located
 from graphc.graph import Graph
 from graphc.ir import Container, Node
 from graphc.ops.kinds import InputParams
+from graphc.order import reachable
 
 
 def freeze(
@@ -58,18 +59,6 @@ def freeze(
         arguments,
         result,
     )
-
-
-def reachable(roots: Iterable[Node]) -> list[Node]:
-    """The roots and all they depend on, by creation, which puts operands before their users."""
-    found = set(roots)
-    stack = list(found)
-    while stack:
-        for operand in stack.pop().inputs:
-            if operand not in found:
-                found.add(operand)
-                stack.append(operand)
-    return sorted(found, key=lambda node: node.serial)
 
 
 def _names(

@@ -31,11 +31,11 @@ from codegen.program import (
 )
 from codegen.record import record
 from graphc import ir, nodes
-from graphc.autodiff import Wrt, joint, leaves, resolve_wrt, scalar_output
+from graphc.autodiff import Wrt, joint, resolve_wrt, scalar_output
 from graphc.callables import name_of, user_callables
 from graphc.errors import GraphTypeError
 from graphc.extras import scipy_installed
-from graphc.ir import Container, Node
+from graphc.ir import Container, Node, leaves
 from graphc.lower import Body, Constants
 from graphc.matrices import siblings
 from graphc.notes import notes

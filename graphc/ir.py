@@ -96,6 +96,26 @@ class Container:
     cls: Any = None
 
 
+def leaves(container: Container) -> list[str]:
+    """The names at the leaves, in order; without recursion, for containers of unchecked depth."""
+    found: list[str] = []
+    stack = [container]
+    while stack:
+        part = stack.pop()
+        if part.kind == "leaf":
+            found.append(part.leaf)
+        stack.extend(reversed(part.items))
+    return found
+
+
+def renamed(container: Container, names: Mapping[str, str]) -> Container:
+    """The container with other names at its leaves."""
+    if container.kind == "leaf":
+        return Container("leaf", leaf=names[container.leaf])
+    items = tuple(renamed(item, names) for item in container.items)
+    return Container(container.kind, container.keys, items, cls=container.cls)
+
+
 class Graph:
     """A static graph: inputs, named outputs, and every node between, operands first.
 

@@ -201,7 +201,8 @@ def apart(regions: Sequence[Slice]) -> bool:
         spans = []
         for region in regions:
             start, size, step = region.starts[axis], region.sizes[axis], region.steps[axis]
-            if step < 0 or not isinstance(start, int) or not isinstance(size, int):
+            known = isinstance(start, int) and isinstance(size, int) and isinstance(step, int)
+            if not known or step < 0:
                 break
             spans.append((start, start + size * step))
         spans.sort()

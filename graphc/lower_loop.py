@@ -8,6 +8,7 @@ from typing import Any
 from codegen.program import Loop, Var
 from graphc.ir import Node
 from graphc.ops.kinds import LoopParams, Steps
+from graphc.order import needed
 from graphc.types import array_type
 
 
@@ -38,7 +39,7 @@ def loop(
     inner = type(outer)(given, outer.constants, outer.callables, {}, outer.tags, outer.scipy)
     results = [body.outputs[k][1] for k in outs]
     carried = [body.outputs[k][1] for k in steps.carried]
-    inner.lower(_needed(body.nodes, [*results, *carried]), [*results, *carried])
+    inner.lower(needed(body.nodes, [*results, *carried]), [*results, *carried])
     rows = [(given[x], arg) for x, arg in zip(body.inputs[: steps.rows], args, strict=False)]
     states = zip(body.inputs[steps.rows : last], args[steps.rows : last], carried, strict=True)
     made = Loop(
@@ -57,11 +58,3 @@ def _result(steps: Steps, number: int) -> Var:
     node = steps.body.outputs[number][1]
     name = f"{node.name}s" if node.name else ""
     return Var(name, array_type(node.type.dtype, (steps.length(number), *node.type.shape)))
-
-
-def _needed(order: Sequence[Node], wanted: Iterable[Node]) -> list[Node]:
-    live = set(wanted)
-    for node in reversed(order):
-        if node in live:
-            live.update(node.inputs)
-    return [node for node in order if node in live]

@@ -8,7 +8,7 @@ to be named; drawing and analysis want its algorithms. Nothing here recurses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,18 @@ def ancestors(targets: Iterable[Node]) -> set[Node]:
                 seen.add(operand)
                 stack.append(operand)
     return seen
+
+
+def needed(
+    order: Sequence[Node], outputs: Iterable[Node], inputs: Iterable[Node] = ()
+) -> list[Node]:
+    """What the outputs are computed from, and the inputs, in the given order (operands first)."""
+    live = set(outputs)
+    live.update(inputs)
+    for node in reversed(order):
+        if node in live:
+            live.update(node.inputs)
+    return [node for node in order if node in live]
 
 
 def users(nodes: Iterable[Node]) -> dict[Node, list[Node]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen.program import Affine
 from graphc import nodes
-from graphc.convolution import Widths, count_places, pad_widths, per_axis
+from graphc.convolution import Widths, bare, count_places, pad_widths, per_axis, sized
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Node
 from graphc.nn import apply
@@ -65,10 +65,10 @@ def max_pool_node(x: Node, size: Any, stride: Any = None, padding: Any = 0) -> N
     places = _places(x.type.shape[2:], kernel, steps, ((0, 0),) * len(kernel), what)
     shifted = _shifted(steps, (0,) * len(kernel))
     # The window's own axes come first: NumPy folds leading axes by whole arrays.
-    out = (*_named("k", len(kernel)), *_named("b", 2), *_named("i", len(kernel)))
+    out = (*bare("k", len(kernel)), *bare("b", 2), *bare("i", len(kernel)))
     lead = x.type.shape[:2]
-    extents = (*_sized("k", kernel), *_sized("b", lead), *_sized("i", places))
-    params = Einstein(out, ((*_named("b", 2), *shifted),), extents, (*kernel, *lead, *places))
+    extents = (*sized("k", kernel), *sized("b", lead), *sized("i", places))
+    params = Einstein(out, ((*bare("b", 2), *shifted),), extents, (*kernel, *lead, *places))
     windows = nodes.contraction(WINDOWS, params, x)
     return nodes.reduction("max", windows, tuple(range(len(kernel))))
 
@@ -81,10 +81,10 @@ def avg_pool_node(x: Node, size: Any, stride: Any = None, padding: Any = 0) -> N
     places = _places(x.type.shape[2:], kernel, steps, widths, what)
     shifted = _shifted(steps, [before for before, _ in widths])
     lead = x.type.shape[:2]
-    extents = (*_sized("b", lead), *_sized("i", places), *_sized("k", kernel))
+    extents = (*sized("b", lead), *sized("i", places), *sized("k", kernel))
     params = Einstein(
-        (*_named("b", 2), *_named("i", len(kernel))),
-        ((*_named("b", 2), *shifted),),
+        (*bare("b", 2), *bare("i", len(kernel))),
+        ((*bare("b", 2), *shifted),),
         extents,
         (*lead, *places),
     )
@@ -101,10 +101,10 @@ def response_node(x: Node, size: Any, alpha: float, beta: float, k: float) -> No
     (width,) = per_axis(size, 1, "size", what)
     x = x if x.type.floating else nodes.cast(x, "f64")
     shape, dtype = x.type.shape, x.type.dtype
-    names = list(_named("b", len(shape)))
+    names = list(bare("b", len(shape)))
     near = list(names)
     near[1] = Affine((("b1", 1), ("k", 1)), -(width // 2))
-    params = Einstein(tuple(names), (tuple(near),), (*_sized("b", shape), ("k", width)), shape)
+    params = Einstein(tuple(names), (tuple(near),), (*sized("b", shape), ("k", width)), shape)
     total = nodes.contraction(NEIGHBOURS, params, nodes.elementwise("square", x))
     scale = nodes.multiply(total, nodes.constant(alpha, dtype))
     scale = nodes.add(scale, nodes.constant(k, dtype))
@@ -139,14 +139,6 @@ def _shifted(steps: Sequence[int], before: Sequence[int]) -> tuple[Affine, ...]:
         Affine(((f"i{axis}", step), (f"k{axis}", 1)), -width)
         for axis, (step, width) in enumerate(zip(steps, before, strict=True))
     )
-
-
-def _named(letter: str, count: int) -> tuple[Affine, ...]:
-    return tuple(nodes.index(f"{letter}{axis}") for axis in range(count))
-
-
-def _sized(letter: str, shape: Shape) -> tuple[tuple[str, Size], ...]:
-    return tuple((f"{letter}{axis}", size) for axis, size in enumerate(shape))
 
 
 def _dtype(x: Node) -> Any:

@@ -24,7 +24,6 @@ from graphc.autodiff import (
     backpropagate,
     grad,
     joint,
-    leaves,
     model,
     resolve_wrt,
     scalar_output,
@@ -32,11 +31,12 @@ from graphc.autodiff import (
 from graphc.batching import Unbatched, batched
 from graphc.deltas import delta, on_diagonal, simplified
 from graphc.errors import GraphValueError, located
-from graphc.freeze import freeze, reachable
+from graphc.freeze import freeze
 from graphc.graph import Graph
-from graphc.ir import Container, Node
+from graphc.ir import Container, Node, leaves, renamed
 from graphc.naming import unknown_name
 from graphc.ops.kinds import Elementwise, InputParams
+from graphc.order import reachable
 from graphc.subjects import graph_of
 from graphc.types import ArrayType, Shape, Size, array_type, size_text
 
@@ -223,16 +223,9 @@ def _vectors(
         ]
         made += inputs
         argument = inputs[0].name if container.kind == "leaf" else fresh(name)
-        renamed = dict(zip(names, (node.name for node in inputs), strict=True))
-        arguments.append((argument, _renamed(container, renamed)))
+        called = dict(zip(names, (node.name for node in inputs), strict=True))
+        arguments.append((argument, renamed(container, called)))
     return made, arguments, made
-
-
-def _renamed(container: Container, names: Mapping[str, str]) -> Container:
-    if container.kind == "leaf":
-        return Container("leaf", leaf=names[container.leaf])
-    items = tuple(_renamed(item, names) for item in container.items)
-    return Container(container.kind, container.keys, items, cls=container.cls)
 
 
 def _pulled(targets: Mapping[Node, Node], variables: Sequence[Node]) -> list[Node]:

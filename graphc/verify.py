@@ -14,7 +14,7 @@ from typing import Any
 from codegen.expr import symbols
 from codegen.program import Affine, Broadcast, Diagonal, Reshape, Slice, Transpose
 from graphc.errors import GraphError, GraphTypeError, GraphValueError
-from graphc.ir import Container, Graph, Node
+from graphc.ir import Graph, Node, leaves
 from graphc.matrices import result_types
 from graphc.ops.kinds import (
     Axes,
@@ -123,27 +123,15 @@ def _verify_interface(where: str, graph: Graph, seen: set[Node]) -> None:
             raise GraphValueError(
                 f"{where}: the output {name!r}, {describe(node)}, is not among its nodes"
             )
-    leaves = [leaf for _, container in graph.arguments for leaf in container_leaves(container)]
-    if sorted(leaves) != sorted(node.name for node in graph.inputs):
+    declared = [leaf for _, container in graph.arguments for leaf in leaves(container)]
+    if sorted(declared) != sorted(node.name for node in graph.inputs):
         raise GraphValueError(
-            f"{where}: its arguments hold {', '.join(leaves)}, its inputs are "
+            f"{where}: its arguments hold {', '.join(declared)}, its inputs are "
             f"{', '.join(node.name for node in graph.inputs)}"
         )
-    for leaf in container_leaves(graph.result):
+    for leaf in leaves(graph.result):
         if leaf not in outputs:
             raise GraphValueError(f"{where}: its result holds {leaf!r}, which is no output")
-
-
-def container_leaves(container: Container) -> list[str]:
-    """The names at the leaves, in order."""
-    found: list[str] = []
-    stack = [container]
-    while stack:
-        part = stack.pop()
-        if part.kind == "leaf":
-            found.append(part.leaf)
-        stack.extend(reversed(part.items))
-    return found
 
 
 def _verify_node(where: str, node: Node) -> None:

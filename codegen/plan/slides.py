@@ -12,8 +12,8 @@ from math import prod
 
 from codegen.expr import FUNCTIONS
 from codegen.plan.axes import aligned
-from codegen.plan.steps import Apply, Einsum, Look, Offsets, Sheet, Value, Window
-from codegen.plan.windows import Extents, Factor, picked
+from codegen.plan.steps import Apply, Einsum, Offsets, Sheet, Value
+from codegen.plan.windows import Extents, Factor, is_window, picked
 
 # As many offsets as `codegen.plan.offsets` makes a loop of; and arrays that are worth one.
 _MOST, _LEAST = 64, 1 << 14
@@ -31,7 +31,7 @@ def slide(
     to multiply, or the kernel is large, or the arrays small."""
     if len(factors) != 2 or any(factor.value.dtype != dtype for factor in factors):
         return None
-    windows = [factor for factor in factors if _slides(factor.value)]
+    windows = [factor for factor in factors if is_window(factor.value)]
     if len(windows) != 1:
         return None
     view = windows[0]
@@ -74,10 +74,6 @@ def slide(
         both = (view.value, other.value)
         return sheet.add(Einsum(out, both, sheet.note, sheet.tag, formula))
     return None
-
-
-def _slides(value: Value) -> bool:
-    return isinstance(value.step, Look) and isinstance(value.step.kind, Window)
 
 
 def _few(

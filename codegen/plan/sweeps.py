@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.plan.axes import sizes, transpose
-from codegen.plan.steps import Index, Look, Push, Sheet, Sweep, Value, Window
-from codegen.plan.windows import Extents, Factor, Target, picked, placed
+from codegen.plan.steps import Index, Push, Sheet, Sweep, Value
+from codegen.plan.windows import Extents, Factor, Target, is_window, picked, placed
 from codegen.program import Affine, Reshape
 from codegen.types import Shape, product
 
@@ -31,7 +31,7 @@ def sweep(
 ) -> Value | None:
     """The product of two factors with axes `names`, where it is a convolution or the gradient of
     its weights; else None."""
-    windows = [factor for factor in factors if _is_window(factor.value)]
+    windows = [factor for factor in factors if is_window(factor.value)]
     if len(factors) != 2 or len(windows) != 1 or any(f.value.dtype != dtype for f in factors):
         return None
     view = windows[0]
@@ -158,7 +158,3 @@ def push(
 
 def _reshaped(sheet: Sheet, value: Value, shape: Shape) -> Value:
     return value if value.shape == shape else sheet.look(value, Reshape(shape), shape)
-
-
-def _is_window(value: Value) -> bool:
-    return isinstance(value.step, Look) and isinstance(value.step.kind, Window)

@@ -288,3 +288,8 @@ def _write_diagonal(
     out = sheet.value(plain.dtype, shape)
     operands = (plain, *[rows] * len(axes))
     return sheet.add(Put(out, operands, sheet.note, sheet.tag, pattern, "set", True, False))
+
+
+def is_window(value: Value) -> bool:
+    """Whether the value is a view of windows."""
+    return isinstance(value.step, Look) and isinstance(value.step.kind, Window)

@@ -15,6 +15,7 @@ from graphc.errors import GraphTypeError
 from graphc.ir import Graph, Node
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import ConstantParams, InputParams, Op
+from graphc.order import needed
 from graphc.verify import debugging, describe, verify
 
 # From a node with rewritten operands to the node in its place: itself, where nothing is done.
@@ -141,16 +142,6 @@ def with_nodes(
         graph.result,
     )
     return verify(found) if debugging() else found
-
-
-def needed(order: list[Node], outputs: Iterable[Node], inputs: Iterable[Node]) -> list[Node]:
-    """What the outputs are computed from, and the inputs, in the given order (operands first)."""
-    live = set(outputs)
-    live.update(inputs)
-    for node in reversed(order):
-        if node in live:
-            live.update(node.inputs)
-    return [node for node in order if node in live]
 
 
 def _place(result: Node, placed: set[Node], order: list[Node]) -> None:

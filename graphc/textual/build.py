@@ -19,14 +19,13 @@ from graphc.errors import (
     located,
 )
 from graphc.formula import ALIASES
-from graphc.freeze import reachable
 from graphc.graph import Graph
-from graphc.ir import Container, Node
+from graphc.ir import Container, Node, leaves
 from graphc.lifting import is_weak, lift
 from graphc.naming import unknown_name
 from graphc.ops.elementwise import TABLE, define
 from graphc.ops.kinds import Elementwise, InputParams
-from graphc.order import topological
+from graphc.order import reachable, topological
 from graphc.textual.containers import read_container
 from graphc.textual.data import read_value
 from graphc.textual.document import Document
@@ -304,30 +303,18 @@ def _arguments(
     if not table:
         return None
     found = [(argument, read_container(entry)) for argument, entry in table.items()]
-    leaves = [leaf for _, container in found for leaf in leaves_of(container)]
+    declared = [leaf for _, container in found for leaf in leaves(container)]
     with document.at("arguments"):
-        for leaf in leaves:
+        for leaf in declared:
             if leaf not in inputs:
                 raise unknown_name("[arguments]: no input", leaf, inputs)
-        left = [name for name in inputs if name not in set(leaves)]
-        if left or len(set(leaves)) != len(leaves):
+        left = [name for name in inputs if name not in set(declared)]
+        if left or len(set(declared)) != len(declared):
             raise GraphValueError(
                 located(
                     f"[arguments] holds every input once; {left[0] if left else 'one'} is not so"
                 )
             )
-    return found
-
-
-def leaves_of(container: Container) -> list[str]:
-    """The names at the leaves, in order."""
-    found: list[str] = []
-    stack = [container]
-    while stack:
-        part = stack.pop()
-        if part.kind == "leaf":
-            found.append(part.leaf)
-        stack.extend(reversed(part.items))
     return found
 
 
@@ -337,7 +324,7 @@ def _result(document: Document, outputs: list[tuple[str, Node]]) -> Container | 
     with document.at("result"):
         container = read_container(document.result)
         known = dict(outputs)
-        for leaf in leaves_of(container):
+        for leaf in leaves(container):
             if leaf not in known:
                 raise unknown_name("result: no output", leaf, known)
     return container

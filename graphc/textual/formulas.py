@@ -15,6 +15,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from graphc.errors import GraphSyntaxError, located
+from graphc.formula import excerpt
 from graphc.textual.limits import MAX_FORMULA, MAX_NESTING
 
 _ALLOWED = (
@@ -173,11 +174,3 @@ def _error(text: str, line: int, column: int, problem: str) -> GraphSyntaxError:
     if "\n" in text.strip():
         place = f"line {line}, {place}"
     return GraphSyntaxError(located(f"formula `{excerpt(text, column)}`, {place}: {problem}"))
-
-
-def excerpt(text: str, column: int = 0) -> str:
-    """At most 60 characters of the formula, around the column, on one line, printable."""
-    if len(text) > 60:
-        start = max(0, min(column - 30, len(text) - 60))
-        text = ("..." if start else "") + text[start : start + 60] + "..."
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

@@ -20,9 +20,9 @@ from graphc.lifting import Symbolic, lift, lift_all
 from graphc.ops.kinds import Concatenate, Contraction, Op, Pad, Params
 from graphc.ops.linalg import LINALG
 from graphc.ops.reductions import REDUCTIONS
-from graphc.textual.index_formula import read_contraction
+from graphc.textual.index_formula import read_contraction, read_size
 from graphc.textual.limits import MAX_ELEMENTS, MAX_NDIM
-from graphc.types import Dim, Shape, Size, parse_size, size_max, size_min
+from graphc.types import Dim, Shape, size_max, size_min
 from graphc.values import Value
 
 ATTRIBUTES = frozenset({"T", "mT", "shape", "ndim", "size"})
@@ -53,19 +53,11 @@ def _axes(x: Node, axis: Any) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _size(value: Any) -> Size:
-    if isinstance(value, Dim) or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, str):
-        return parse_size(value)
-    raise GraphTypeError(located(f"a size is an integer expression in names, not {value!r}"))
-
-
 def _shape(value: Any) -> Shape:
     sizes = value if isinstance(value, tuple | list) else (value,)
     if len(sizes) > MAX_NDIM:
         raise GraphValueError(located(f"a shape of more than {MAX_NDIM} axes"))
-    return tuple(_size(size) for size in sizes)
+    return tuple(read_size(size) for size in sizes)
 
 
 def _ints(value: Any, what: str) -> tuple[int, ...]:
@@ -97,7 +89,7 @@ def _fold(name: str) -> Callable[..., Any]:
 
     def call(x: Any, *others: Any, axis: Any = None, keepdims: bool = False) -> Any:
         if name in _OF_SIZES and others and any(isinstance(size, Dim) for size in (x, *others)):
-            return reduce(_OF_SIZES[name], map(_size, others), _size(x))
+            return reduce(_OF_SIZES[name], map(read_size, others), read_size(x))
         node = lift(x)
         if others:
             return _larger(name, node, x, others)
@@ -269,12 +261,12 @@ def _number_of(size: Any, dtype: str = "i64") -> Value:
     """A size as a number of a dtype: size(batch - 1, 'f64')."""
     if dtype not in ("i32", "i64", "f32", "f64"):
         raise GraphTypeError(located(f"size: dtype {dtype!r}; use i64, i32, f64 or f32"))
-    return Value(nodes.size(_size(size), dtype))
+    return Value(nodes.size(read_size(size), dtype))
 
 
 def _arange(size: Any) -> Value:
     """0, 1, ... up to a size, as i64."""
-    count = _size(size)
+    count = read_size(size)
     if isinstance(count, int) and count > MAX_ELEMENTS:
         raise GraphValueError(located(f"arange: {count} elements are too many here"))
     return Value(nodes.arange(count))

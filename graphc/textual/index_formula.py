@@ -135,17 +135,18 @@ def _extents(text: str, sizes: Any) -> tuple[tuple[str, Size], ...]:
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
             raise GraphTypeError(located(f"index formula `{text}`: sizes are (('i', n), ...)"))
-        found.append((pair[0], _read_size(pair[1])))
+        found.append((pair[0], read_size(pair[1])))
     if len(dict(found)) != len(found):
         raise GraphValueError(located(f"index formula `{text}`: an index has two sizes"))
     return tuple(found)
 
 
-def _read_size(value: Any) -> Size:
-    if isinstance(value, str):
-        return parse_size(value)
+def read_size(value: Any) -> Size:
+    """A size as a formula has it: a number, an expression in names, or that as text."""
     if isinstance(value, Dim) or (isinstance(value, int) and not isinstance(value, bool)):
         return value
+    if isinstance(value, str):
+        return parse_size(value)
     raise GraphTypeError(located(f"a size is an integer expression in names, not {value!r}"))
 
 
@@ -153,9 +154,7 @@ def _shape(
     text: str, out: tuple[Affine, ...], extents: dict[str, Size], shape: Any
 ) -> tuple[Size, ...]:
     if shape is not None:
-        sizes = tuple(
-            _read_size(s) for s in (shape if isinstance(shape, tuple | list) else [shape])
-        )
+        sizes = tuple(read_size(s) for s in (shape if isinstance(shape, tuple | list) else [shape]))
         if len(sizes) != len(out):
             raise GraphValueError(located(f"index formula `{text}`: {len(sizes)} sizes in shape="))
         return sizes

@@ -25,12 +25,12 @@ from graphc.errors import (
     GraphValueError,
     located,
 )
-from graphc.formula import ALIASES, CONSTANTS
+from graphc.formula import ALIASES, CONSTANTS, excerpt
 from graphc.lifting import Symbolic, is_weak, lift_all
 from graphc.naming import unknown_name
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Elementwise
-from graphc.textual.formulas import Formula, Function, dotted, excerpt
+from graphc.textual.formulas import Formula, Function, dotted
 from graphc.textual.functions import ATTRIBUTES, FUNCTIONS, METHODS, UNCHECKED
 from graphc.textual.limits import MAX_CALLS, MAX_INTEGER_BITS, MAX_SIZE_POWER, MAX_STEPS
 from graphc.types import Dim

@@ -11,9 +11,9 @@ import numpy as np
 from codegen.record import record
 from graphc import ir
 from graphc.autodiff import Wrt, resolve_wrt
-from graphc.containers import leaves, unflatten
+from graphc.containers import unflatten
 from graphc.errors import GraphTypeError, GraphValueError, located
-from graphc.ir import Container
+from graphc.ir import Container, leaves
 from graphc.ops.kinds import InputParams
 from graphc.subjects import graph_of
 from graphc.training.initialisers import as_initialiser

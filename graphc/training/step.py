@@ -18,10 +18,10 @@ from codegen.cache import Cache
 from graphc import ir, nodes
 from graphc.autodiff import Wrt, joint, scalar_output
 from graphc.compiled import Compiled, compile
-from graphc.containers import flatten, leaves, unflatten
+from graphc.containers import flatten, unflatten
 from graphc.errors import GraphTypeError, GraphValueError, located, location, user_frame
 from graphc.freeze import freeze
-from graphc.ir import Container, Node
+from graphc.ir import Container, Node, leaves, renamed
 from graphc.lifting import Symbolic
 from graphc.ops.kinds import InputParams
 from graphc.rewrite import stabilise
@@ -236,14 +236,14 @@ def _step_graph(
         for leaf, node in found.items():
             names[leaf] = _free(f"new_{leaf}", taken)
             outputs.append((names[leaf], node))
-        return _renamed(container, names)
+        return renamed(container, names)
 
     of_parameters = dict(zip(parameters.leaves, new_weights, strict=True))
     new_params = results(parameters.container, of_parameters)
     new_kept = {_COUNT: results(kept[_COUNT], {count.name: new_count})}
     for slot, olds in slots.items():
         names = dict(zip(parameters.leaves, (node.name for node in olds), strict=True))
-        kept[slot] = _renamed(parameters.container, names)
+        kept[slot] = renamed(parameters.container, names)
         news = zip((node.name for node in olds), new_slots[slot], strict=True)
         new_kept[slot] = results(kept[slot], dict(news))
     explicit = {node: name for name, node in outputs if node.inputs}
@@ -258,7 +258,7 @@ def _step_graph(
         ("state", state),
         ("batch", Container("tuple", (), tuple(container for _, container in batch))),
     ]
-    result = Container("tuple", (), (new_params, new_state, _renamed(value, named)))
+    result = Container("tuple", (), (new_params, new_state, renamed(value, named)))
     every = [*primal.inputs, count, *(node for group in slots.values() for node in group)]
     name = f"{loss.name}_step"
     return freeze(name, every, outputs, arguments, result, explicit)
@@ -335,10 +335,3 @@ def _free(name: str, taken: set[str]) -> str:
         name += "_"
     taken.add(name)
     return name
-
-
-def _renamed(container: Container, names: Mapping[str, str]) -> Container:
-    if container.kind == "leaf":
-        return Container("leaf", leaf=names[container.leaf])
-    items = tuple(_renamed(item, names) for item in container.items)
-    return Container(container.kind, container.keys, items, cls=container.cls)

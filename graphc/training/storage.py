@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from graphc.containers import describe, flatten, leaf_name, leaves, unflatten
+from graphc.containers import describe, flatten, leaf_name, unflatten
 from graphc.errors import GraphError, GraphTypeError, GraphValueError, located
-from graphc.ir import Container
+from graphc.ir import Container, leaves
 
 _STRUCTURE = "graphc structure"
 
