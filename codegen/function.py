@@ -22,6 +22,7 @@ from codegen.names import ModuleNames, Names, identifier
 from codegen.plan.blocks import Blocks, blocks, separate
 from codegen.plan.broadcasts import BUFFER, repeats_long_rows
 from codegen.plan.buffers import buffers
+from codegen.plan.common import factor
 from codegen.plan.copies import copy_transposed
 from codegen.plan.costs import numbers_pay
 from codegen.plan.dots import join_dots
@@ -202,8 +203,9 @@ def _only_packed(result: Node, known: Known, read: Uses) -> list[Value]:
 def _rewritten(sheet: Sheet, results: Sequence[Value], options: Options) -> Uses:
     """Who reads what, after every rewriting of the steps."""
     read = uses(sheet, results)
-    if share(sheet, read):
-        read = uses(sheet, results)
+    for rewrite in (share, factor):
+        if rewrite(sheet, read):
+            read = uses(sheet, results)
     rewrites = (strengthen, weigh, gather, simplify_sums, join_dots, numbers)
     idle = 0
     for rewrite in rewrites * _ROUNDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from codegen.arrays import empty_text, expression, filled, span_text, transposed
@@ -130,9 +131,11 @@ def write_rows(emitter: Emitter, step: Rows) -> None:
     count, width = printer.size(view.shape[0]), printer.size(step.width)
     part = f"[{image} : {image} + {step.block}]"
     body: list[Source] = [Assign(rows, f"{windows}{part}.reshape(-1, {width})", tag=step.tag)]
+    # Else the next block's rows were made while these are there.
+    gone = Do(f"del {rows}", step.tag)
     if step.summing:
         term = f"{rows}.T @ {other}{part}.reshape(-1, {printer.size(out.shape[1])})"
-        _sum_images(emitter, step, [], body, count, term, step.block)
+        _sum_images(emitter, step, [], body, count, term, step.block, [gone])
         return
     emitter.assign(step, name, filled(printer, out, 0, empty=True))
     last, axes = name, step.axes
@@ -140,7 +143,8 @@ def write_rows(emitter: Emitter, step: Rows) -> None:
         last = emitter.plan.scope.fresh(f"{name}_last")
         emitter.sources.append(Assign(last, f"{name}{transposed(axes)}", tag=step.tag))
     shape = ", ".join(printer.size(out.shape[axis]) for axis in axes[1:])
-    body.append(Assign(f"{last}{part}", f"({rows} @ {other}).reshape(-1, {shape})", tag=step.tag))
+    value = f"({rows} @ {other}).reshape(-1, {shape})"
+    body.extend([Assign(f"{last}{part}", value, tag=step.tag), gone])
     _each_image(emitter, step, [], body, _range(count, step.block))
 
 
@@ -157,6 +161,7 @@ def _sum_images(
     count: str,
     term: str,
     block: int = 1,
+    after: Iterable[Source] = (),
 ) -> None:
     """The terms of all images, added up in their order. Several threads make one term each, which
     are added before the next: so rounding does not depend on who is first."""
@@ -165,7 +170,7 @@ def _sum_images(
     emitter.assign(step, name, filled(printer, step.out, 0))
     image = emitter.counter("image")
     if threads == 1:
-        body.append(Assign(name, term, "+=", tag=tag))
+        body.extend([Assign(name, term, "+=", tag=tag), *after])
         _each_image(emitter, step, before, body, _range(count, block))
         return
     fresh = emitter.plan.scope.fresh
@@ -173,7 +178,7 @@ def _sum_images(
     several = Value(0, step.out.dtype, (threads, *step.out.shape), "", False)
     sources.append(Assign(terms, filled(printer, several, 0, empty=True), tag=tag))
     place = f"{image} // {block} % {threads}" if block > 1 else f"{image} % {threads}"
-    body.append(Assign(f"{terms}[{place}]", term, tag=tag))
+    body.extend([Assign(f"{terms}[{place}]", term, tag=tag), *after])
     loop = [*before, Block(f"for {image} in {untaken}:", body, tag)]
     sources.extend([Lines([""]), Block(f"def {work}():", loop, tag), Lines([""])])
     printer.modules.add("threads")

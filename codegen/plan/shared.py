@@ -14,6 +14,7 @@ a hyperbolic cosine.
 from __future__ import annotations
 
 from codegen.expr import FUNCTIONS, Number
+from codegen.plan.ranges import at_least_one
 from codegen.plan.steps import Apply, Operand, Sheet, Step, Value
 from codegen.plan.uses import Uses
 
@@ -182,7 +183,7 @@ class _Shared:
         whole = (like.shape, like.dtype)
         if (above.shape, above.dtype) != whole or (below.shape, below.dtype) != whole:
             return None
-        return (above, below) if _at_least_one(below) else None
+        return (above, below) if at_least_one(below) else None
 
     def _factors_of(self, value: Value) -> tuple[int, ...]:
         return self._factors.get(value) or (self._sign(value)[1],)
@@ -220,25 +221,3 @@ class _Shared:
 
     def _number(self, what: object) -> int:
         return self._numbers.setdefault(what, len(self._numbers))
-
-
-def _at_least_one(value: Value) -> bool:
-    """Whether the value is a sum of 1 and what is never negative (or NaN)."""
-    made = value.step
-    if not isinstance(made, Apply) or made.function.name != "add":
-        return False
-    for one, rest in (made.operands, made.operands[::-1]):
-        if isinstance(one, Number) and one.value >= 1 and _never_negative(rest):
-            return True
-    return False
-
-
-def _never_negative(operand: Operand) -> bool:
-    if isinstance(operand, Number):
-        return operand.value >= 0
-    made = operand.step if isinstance(operand, Value) else None
-    if not isinstance(made, Apply):
-        return False
-    if made.function.name == "divide":
-        return all(map(_never_negative, made.operands))
-    return made.function.name in ("exp", "square", "absolute", "cosh")

@@ -12,6 +12,7 @@ u + u            -> 2 * u
 (d + u) + u      -> d + 2 * u      one rounding fewer
 2 * x - a * (2 * b) -> 2 * (x - a * b)   for powers of 2: a pass less
 2 * (a * (c * b)) -> a * ((2 c) * b)   where b is smaller than the product
+c / (x / 2)^2    -> (4 c) / x^2    for powers of 2 up to 1: what is lost is no normal number
 (-a) * (c * b)   -> a * (-c * b)
 f(broadcast(x))  -> f(x)           where f broadcasts by itself
 """
@@ -27,9 +28,9 @@ from codegen.plan.steps import Apply, Look, Operand, Same, Sheet, Step, Value, i
 from codegen.plan.uses import Uses
 from codegen.program import Broadcast
 
-_ARITHMETIC = frozenset({"multiply", "add", "subtract", "negative"})
+_ARITHMETIC = frozenset({"multiply", "divide", "add", "subtract", "negative"})
 # One of these must have made an operand, for there to be anything to rewrite.
-_BEFORE = frozenset({"multiply", "divide", "add", "negative"})
+_BEFORE = frozenset({"multiply", "divide", "add", "negative", "square"})
 
 
 def strengthen(sheet: Sheet, uses: Uses) -> bool:
@@ -122,6 +123,8 @@ def _literals(step: Apply, uses: Uses) -> bool:
         return found is not None
     if name == "add":
         return _twice(step, uses)
+    if name == "divide":
+        return _over_square(step, uses)
     if name != "multiply":
         return False
     for this, other in (operands, operands[::-1]):
@@ -175,6 +178,20 @@ def _twice(step: Apply, uses: Uses) -> bool:
         return False
     _replace(before, "multiply", (b, Number(2.0)))
     _replace(step, "add", (others[0], before.out))
+    return True
+
+
+def _over_square(step: Apply, uses: Uses) -> bool:
+    """A literal of at most 1 over the square of half an array, with the factor in the literal."""
+    above, below = step.operands
+    square = _lone(below, uses, "square", step.out)
+    found = _scaled(square.operands[0], uses, step.out) if square is not None else None
+    if square is None or found is None or not isinstance(above, Number) or found[1] != 0.5:
+        return False
+    if abs(above.value) > 1 or not _is_power_of_two(4.0 * float(above.value)):
+        return False
+    _replace(square, "square", (found[0],))
+    _replace(step, "divide", (Number(4.0 * float(above.value)), below))
     return True
 
 
@@ -296,7 +313,7 @@ def _negate_later(sheet: Sheet, step: Apply, uses: Uses, before: list[Step]) -> 
 
 def _arithmetic(step: Apply, uses: Uses) -> bool:
     name = step.function.name
-    if name == "negative":
+    if name in ("negative", "divide"):
         return False
     a, b = step.operands
     if name == "multiply":

@@ -41,6 +41,8 @@ _FOR_THREADS = 4
 _FEW, _LINE = 16, 64
 # Fewer passes over memory are not worth a loop.
 _FEWEST = 3
+# Of so many products BLAS's sum, in sequence, is in single precision as exact as NumPy's, in pairs.
+_LONGEST_DOT = 1 << 16
 _DOTS = frozenset({"np.dot", "np.vdot"})
 
 
@@ -94,6 +96,8 @@ def tiles(
                 yield from pending[:cut]
                 pending = pending[cut:]
                 continue
+            _dots(region, uses)
+            members = set(region.steps)
             _close(region, members, uses, inline)
             yield from before
             yield from region.steps
@@ -303,6 +307,32 @@ def _is_worth_it(region: Region, members: set[Step], uses: Uses, options: Option
     if (len(sliced) + most) * bytes_ >= _TOGETHER * options.cache_bytes:
         return True
     return hidden >= _HIDDEN and hidden * bytes_ >= _HIDDEN_CACHES * options.cache_bytes
+
+
+def _dots(region: Region, uses: Uses) -> None:
+    """Sums of products that nothing else reads, as dot products of their factors."""
+    if region.rows * product(region.shape[1:]) > _LONGEST_DOT:
+        return
+    for step in [step for step in region.sums if isinstance(step, Fold)]:
+        (summed,) = values_of(step)
+        made = summed.step
+        if not isinstance(made, Apply) or made not in region.steps or uses.count(summed) != 1:
+            continue
+        factors = made.operands * 2 if made.function.name == "square" else made.operands
+        typed = (summed.dtype, summed.shape)
+        same = all(isinstance(v, Value) and (v.dtype, v.shape) == typed for v in factors)
+        if made.function.name not in ("multiply", "square") or not same or summed.keep:
+            continue
+        function = "np.dot" if len(summed.shape) == 1 else "np.vdot"
+        dot = Invoke(step.out, factors, step.note, step.tag, function, (), (step.out,))
+        step.out.step = dot
+        for factor in values_of(made):
+            uses.readers[factor.index].remove(made)
+        for factor in values_of(dot):
+            uses.readers[factor.index].append(dot)
+        region.steps[region.steps.index(step)] = dot
+        region.sums[region.sums.index(step)] = dot
+        region.steps.remove(made)
 
 
 def _leaves(value: Value, members: set[Step], uses: Uses) -> bool:
