@@ -206,8 +206,10 @@ class Compiled:
         if self._options.workspace:
             only = names  # which share their storage
         generated = generate(program(plan, only=only), self._options)
-        lines = {str(line): tag for line, tag in generated.source_map.items()}
-        facts = {"lines": lines, "callables": dict(generated.callables), "functions": list(names)}
+        facts = {"functions": list(names), "callables": dict(generated.callables)}
+        if set(names) <= set(only):
+            tags = generated.source_map
+            facts["lines"] = [tags.get(line, "") for line in range(max(tags, default=0) + 1)]
         return Entry(generated.source, generated.constants, facts)
 
     def _callables(self, names: Mapping[str, str]) -> Mapping[str, Any]:
@@ -282,10 +284,10 @@ class Compiled:
     def origins(self) -> dict[int, str]:
         """Where each line of the source was declared: line -> `file:line`."""
         found = {}
-        for line, tag in self._whole().facts["lines"].items():
-            origin = self.graph.nodes[int(tag)].origin
-            if origin.line:
-                found[int(line)] = str(origin)
+        for line, tag in enumerate(self._whole().facts["lines"]):
+            origin = self.graph.nodes[int(tag)].origin if tag else None
+            if origin is not None and origin.line:
+                found[line] = str(origin)
         return found
 
     def memory(self, function: str = "value_and_grad") -> MemoryPlan:

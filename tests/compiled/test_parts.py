@@ -97,6 +97,15 @@ def test_without_a_scalar_the_value_comes_first(monkeypatch):
     assert repr(f).endswith(": value, forward, backward>")
 
 
+@pytest.mark.parametrize("wrt", [None, "x", ()])
+def test_lines_are_known_of_the_whole_module(wrt):
+    f = graphc.compile(graph(), wrt=wrt, cache=False)  # no scalar is chosen
+    lines = f.source.split("\n")
+    where = {lines[line - 1].strip() for line, origin in f.origins.items()}
+    assert any("tanh(" in line for line in where)
+    assert all(Path(__file__).name in origin for origin in f.origins.values())
+
+
 def test_what_has_no_derivative_is_told_at_once():
     @graphc.primitive(result=lambda x: x)
     def opaque(x):
