@@ -98,6 +98,10 @@ class Emitter:
         self.starts: list[int] = []
         # Where steps put their results that have storage already: scratch of tiles, or kept.
         self.into: Mapping[Value, str] = plan.into
+        # What else keeps the storage of an array: names of its rows.
+        self.held: dict[str, list[str]] = {}
+        # Names of the numbers that loops use as arrays, by number and dtype.
+        self.arrays: dict[tuple[float, str], str] = {}
         self._note = ""
         # The notes of values that are written inside an expression still to come.
         self.notes: dict[int, tuple[str, ...]] = {}
@@ -142,6 +146,7 @@ class Emitter:
         """Names of dead arrays, which would keep their storage."""
         count = self.plan.uses.count
         names = list(dict.fromkeys(self.plan.names[v.index] for v in values if count(v)))
+        names += [row for name in names for row in self.held.pop(name, ())]
         while names:
             fits = 1
             while fits < len(names) and len(", ".join(names[: fits + 1])) <= _NAMES_WIDTH:

@@ -78,10 +78,10 @@ def _inside(body: str, indent: int) -> list[str]:
     return [line for part in split(body, operators) for line in _operand(part, indent)]
 
 
-def _operand(part: str, indent: int) -> list[str]:
+def _operand(part: str, indent: int, after: int = 0) -> list[str]:
     """An operand, with its operator before it; one that is too wide at its own operators."""
-    lines = wrap(part, indent)
-    if max(map(len, lines)) <= WIDTH:
+    lines = wrap(part, indent, after)
+    if max(map(len, lines)) + after <= WIDTH:
         return lines
     operators = _loosest(part)
     if operators is None:
@@ -97,7 +97,7 @@ def _items(items: list[str], indent: int) -> list[str]:
         return _filled(names, indent)
     lines: list[str] = []
     for item in items:
-        lines += wrap(item.removesuffix(","), indent, after=1)
+        lines += _operand(item.removesuffix(","), indent, after=1)
         lines[-1] += ","
     return lines
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from codegen.arrays import empty_text, expression, filled, span_text, transposed
 from codegen.plan.rounds import Repeat
 from codegen.plan.steps import Offsets, Push, Rows, Span, Strip, Sweep, Value
-from codegen.printers import ATOM
-from codegen.source import Assign, Block, Do, Lines, Source
+from codegen.plan.workspace import may_be_told
+from codegen.printers import ATOM, dtype_text
+from codegen.source import Assign, Block, Comment, Do, Lines, Source
 from codegen.types import Dim, Shape, Size
 
 if TYPE_CHECKING:
-    from codegen.emit import Emitter
+    from codegen.emit import Emitter, Plan
 
 _WHOLE_NUMBERS = {"i64": 63, "i32": 31}
+_WORDS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
 _FOLDS = {"max": "np.maximum", "min": "np.minimum"}
 
 
@@ -257,41 +259,77 @@ def write_push(emitter: Emitter, step: Push) -> None:
 
 
 def write_repeat(emitter: Emitter, step: Repeat) -> None:
-    """A loop over steps: what a round needs of the one before is bound again at its end."""
-    plan, printer = emitter.plan, emitter.printer
+    """A loop over rows of arrays, those of results among them, which a round computes in place:
+    taken one after another, rows cost half of what they cost by number. What a round needs of the
+    one before is bound again at its end."""
+    plan, printer, tag = emitter.plan, emitter.printer, step.tag
     inner = emitter.round(step)
-    names, count = inner.plan.names, inner.plan.uses.count
-    variable = emitter.counter("step")
-    wanted = [
-        (plan.names[out.index], out, result)
-        for out, result in zip(step.outs, step.results, strict=True)
-        if plan.uses.count(out)
-    ]
-    for name, stack, _ in wanted:
-        emitter.assign(step, name, filled(printer, stack, 0, empty=True))
-    for state, number, following in step.carried:
-        first = names[state.index]
-        text = printer.operand(step.operands[number])
-        emitter.sources.append(Assign(first, text, tag=step.tag))
-        for name, stack, result in wanted:
-            if result is following and stack.shape[0] != step.count:
-                emitter.sources.append(Assign(f"{name}[0]", first, tag=step.tag))
-    body: list[Source] = []
+    names, fresh = inner.plan.names, plan.scope.fresh
     for value, number in step.whole:
         names[value.index] = printer.operand(step.operands[number], ATOM)
+    rows: dict[str, str] = {}
     for row, number in step.rows:
-        text = f"{printer.operand(step.operands[number], ATOM)}[{variable}]"
-        if count(row) > 1:
-            names[row.index] = plan.scope.fresh(row.hint or "row")
-            body.append(Assign(names[row.index], text, tag=step.tag))
+        if inner.plan.uses.count(row):
+            stack = printer.operand(step.operands[number], ATOM)
+            name = names[row.index] = fresh(f"{stack}_t")
+            rows[name] = stack
+            emitter.held.setdefault(stack, []).append(name)
+    copied: list[tuple[str, Value]] = []
+    starts = [
+        Assign(names[state.index], printer.operand(step.operands[number]), tag=tag)
+        for state, number, _ in step.carried
+    ]
+    states = {following: names[state.index] for state, _, following in step.carried}
+    into: dict[Value, str] = {}
+    for out, result in zip(step.outs, step.results, strict=True):
+        if not plan.uses.count(out):
+            continue
+        stack = plan.names[out.index]
+        emitter.assign(step, stack, filled(printer, out, 0, empty=True))
+        name = fresh(f"{stack}_t")
+        rows[name] = stack
+        if out.shape[0] != step.count:
+            rows[name] = f"{stack}[1:]"
+            starts.append(Assign(f"{stack}[0]", states[result], tag=tag))
+        held = emitter.held.setdefault(stack, [])
+        held.append(name)
+        if _may_go(inner.plan, result) and result not in into:
+            into[result] = name
+            held.append(names[result.index])
+            held += [names[state.index] for state, _, after in step.carried if after is result]
         else:
-            names[row.index] = text
-    body += inner.body()
-    for name, stack, result in wanted:
-        text = inner.printer.operand(result)
-        place = variable if stack.shape[0] == step.count else f"{variable} + 1"
-        body.append(Assign(f"{name}[{place}]", text, tag=step.tag))
-    states = ", ".join(names[state.index] for state, _, _ in step.carried)
-    after = ", ".join(inner.printer.operand(value) for _, _, value in step.carried)
-    body.append(Assign(states, after, tag=step.tag))
-    emitter.sources.append(Block(f"for {variable} in range({step.count}):", body, step.tag))
+            copied.append((name, result))
+    numbers: list[Source] = []
+
+    def named(number: float, dtype: str) -> str:
+        if (number, dtype) not in emitter.arrays:
+            name = emitter.arrays[number, dtype] = fresh(_WORDS.get(number, "number"))
+            typed = "" if dtype == "f64" else f", {dtype_text(dtype)}"
+            numbers.append(Assign(name, f"np.array({number!r}{typed})", tag=tag))
+        return emitter.arrays[number, dtype]
+
+    inner.into, inner.printer.named = into, named
+    body = inner.body()
+    operand = inner.printer.operand
+    body += [Assign(f"{name}[...]", operand(result), tag=tag) for name, result in copied]
+    after = ", ".join(operand(value) for _, _, value in step.carried)
+    state_names = [names[state.index] for state, _, _ in step.carried]
+    body.append(Assign(", ".join(state_names), after, tag=tag))
+    if numbers:
+        numbers.insert(0, Comment("Numbers as arrays: in a loop, Python's cost more.", tag))
+    stacks = ", ".join(rows.values())
+    header = f"for {', '.join(rows)} in {stacks}:"
+    if len(rows) != 1:
+        header = f"for {', '.join(rows)} in zip({stacks}):"
+    if not rows:
+        header = f"for _ in range({step.count}):"
+    emitter.sources += [*numbers, *starts, Block(header, body, tag)]
+
+
+def _may_go(plan: Plan, result: Value) -> bool:
+    """Whether a round may compute a result into its row."""
+    made = result.step
+    if made is None or not may_be_told(made) or plan.inline[result.index]:
+        return False
+    places = plan.buffers
+    return places.inplace[result.index] is None and places.reused[result.index] is None

@@ -79,6 +79,8 @@ class Printer:
         self.size = size
         self.callables = callables or {}
         self.strict = strict
+        # Names a number (of a dtype) that is an operand of arrays in a loop.
+        self.named: Callable[[float, str], str] | None = None
         self.modules: set[str] = set()
         self.routines: set[str] = set()
 
@@ -141,6 +143,8 @@ class Printer:
     def argument(self, step: Apply, position: int, at_least: int = TERNARY) -> str:
         """An operand; a Python number among arrays of another dtype must not be weak."""
         operand = step.operands[position]
+        if isinstance(operand, Number) and self.named is not None and _is_arithmetic(step):
+            return self.named(float(operand.value), step.out.dtype)
         if isinstance(operand, Value):
             operand = _without_float(step, operand, self)
         if isinstance(operand, Value) and operand.py and not weak(operand.dtype):
@@ -292,7 +296,16 @@ def _reciprocal(printer: Printer, step: Apply) -> Text | None:
         return None
     if not step.out.shape and printer.python_number(operand):
         return f"np.divide(1.0, {printer.operand(operand)})", ATOM
-    return f"1.0 / {printer.operand(operand, PRODUCT + 1)}", PRODUCT
+    one = "1.0"
+    if printer.named is not None and step.out.shape:
+        one = printer.named(1.0, step.out.dtype)
+    return f"{one} / {printer.operand(operand, PRODUCT + 1)}", PRODUCT
+
+
+def _is_arithmetic(step: Apply) -> bool:
+    """Whether the step is a sum, product or the like of floating arrays."""
+    known = step.function.name in ("add", "subtract", "multiply", "divide")
+    return known and bool(step.out.shape) and step.out.dtype in ("f32", "f64")
 
 
 def _error_function(printer: Printer, step: Apply) -> Text | None:
