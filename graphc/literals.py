@@ -10,8 +10,11 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
-from codegen.expr import Apply, Expr, Number
+from codegen.expr import Apply, Expr, Number, replace_symbols
+from graphc.formula import parse
+from graphc.ops.kinds import Elementwise
 
 Literal = bool | int | float
 
@@ -35,6 +38,13 @@ _FLOATS: Mapping[str, Callable[[float], float]] = {
     "sqrt": math.sqrt,
     "exp": math.exp,
 }
+
+
+@lru_cache(maxsize=4096)
+def at_literals(op: Elementwise, values: tuple[Number | None, ...]) -> Expr:
+    """The op's formula where its operands are these literals; None is an operand that is not."""
+    known = {arg: value for arg, value in zip(op.args, values, strict=True) if value is not None}
+    return fold(replace_symbols(parse(op.formula, op.args), known))
 
 
 def fold(expr: Expr) -> Expr:

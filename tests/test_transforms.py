@@ -57,6 +57,17 @@ def test_an_infinite_partial_meets_no_tangent():
     np.testing.assert_allclose(graphc.jvp(g)(np.array([0.0, 4.0]), np.ones(2)), [0, 0.25])
 
 
+def test_the_third_derivative_of_a_square_is_no_product_with_zero():
+    g = graphc.trace(lambda x: (x[1:] * x[:-1] ** 2).sum(), x="f64[3]")
+    f = graphc.compile(graphc.hessian(g))
+    assert "* 0.0" not in f.source
+    _, saved = f.forward(np.array([np.inf, 1.0, 2.0]))
+    # x0^2 x1 + x1^2 x2: by x of a sum with a matrix c of cotangents, at infinity as well.
+    c = np.arange(9.0).reshape(3, 3)
+    expected = 2.0 * np.array([c[0, 1] + c[1, 0], c[0, 0] + c[1, 2] + c[2, 1], c[1, 1]])
+    np.testing.assert_allclose(f.backward(saved, c).x, expected, rtol=1e-15)
+
+
 def test_several_arguments_and_outputs_in_containers():
     @graphc.trace(params=graphc.param({"W": "f64[3, 2]", "b": "f64[2]"}), x="f64[n, 3]")
     def net(params, x):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from codegen.expr import Expr, symbols
+from codegen.expr import Expr, Number, symbols
 from graphc import formula, nodes
 from graphc.adjoints.rule import Contributions, unbroadcast
 from graphc.derive.lookup import derivation
 from graphc.ir import Node
+from graphc.literals import at_literals
 from graphc.ops.elementwise import TABLE
-from graphc.ops.kinds import Elementwise
+from graphc.ops.kinds import ConstantParams, Elementwise
 from graphc.types import DTYPES
 
 
@@ -25,11 +26,25 @@ def elementwise(node: Node, d: Node, active: set[Node], absorb: bool) -> Contrib
             yield node.inputs[0], nodes.cast(d, node.inputs[0].type.dtype)
         return
     literal = tuple(operand.op is nodes.CONSTANT for operand in node.inputs)
+    if any(literal) and _is_number(op, node):
+        return
     partials = derivation(op, literal).partials
     for operand, partial in zip(node.inputs, partials, strict=False):
         if operand not in active or partial is None:
             continue
         yield operand, unbroadcast(_scaled(d, partial, node, absorb), operand.type.shape)
+
+
+def _is_number(op: Elementwise, node: Node) -> bool:
+    """Whether its literals leave a number of the op: x ** 2 has no third derivative. A product with
+    the partial, 0, would be NaN where the cotangent is infinite."""
+    values = [
+        Number(float(operand.params.value.item()))
+        if isinstance(operand.params, ConstantParams) and operand.params.value.size == 1
+        else None
+        for operand in node.inputs
+    ]
+    return isinstance(at_literals(op, tuple(values)), Number)
 
 
 def _scaled(d: Node, partial: Elementwise, node: Node, absorb: bool) -> Node:

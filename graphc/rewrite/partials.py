@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from codegen.expr import Expr, Number, Symbol, replace_symbols, symbols
+from codegen.expr import Number, Symbol, symbols
 from graphc import nodes
 from graphc.formula import parse
 from graphc.interpret import scalar
 from graphc.ir import Node
-from graphc.literals import fold
+from graphc.literals import at_literals
 from graphc.ops.kinds import Elementwise
 from graphc.rewrite.walk import fitted, uniform
 from graphc.types import FLOATING
@@ -49,19 +49,13 @@ def literal_operands(node: Node) -> Node | None:
     if any(x.type.dtype not in FLOATING for x in (node, *node.inputs)):
         return None
     values = [uniform(x) for x in node.inputs]
-    left = _at_literals(op, tuple([None if v is None else Number(float(v)) for v in values]))
+    left = at_literals(op, tuple([None if v is None else Number(float(v)) for v in values]))
     if isinstance(left, Number):
         return nodes.full(node.type, left.value)
     if isinstance(left, Symbol):
         kept = node.inputs[op.args.index(left.name)]
         return fitted(nodes.cast(kept, node.type.dtype), node)
     return None
-
-
-@lru_cache(maxsize=4096)
-def _at_literals(op: Elementwise, values: tuple[Number | None, ...]) -> Expr:
-    known = {arg: value for arg, value in zip(op.args, values, strict=True) if value is not None}
-    return fold(replace_symbols(parse(op.formula, op.args), known))
 
 
 @lru_cache(maxsize=4096)
