@@ -95,7 +95,8 @@ def _functions(
                     break
                 ends.append(ends[-1] + rows)
             else:
-                axis_of[node], bounds[node] = params.axis, frozenset(ends)
+                if ends[-1] > 1:  # else its axis looks like one along which operands repeat
+                    axis_of[node], bounds[node] = params.axis, frozenset(ends)
         elif isinstance(node.op, Elementwise):
             for x in node.inputs:
                 if x in axis_of and x.type.shape == node.type.shape:

@@ -278,6 +278,18 @@ def test_a_batch_whose_inputs_are_one_product():
     np.testing.assert_allclose(f(x, w, h), fn(x, w, h), rtol=1e-12)
 
 
+def test_parts_of_no_elements_are_joined():
+    def fn(x, h, u):
+        for t in range(20):
+            z = np.concatenate([u[1:], h + x[t]]) * x[t]
+            h = np.tanh(np.concatenate([z[:1], z[1:]]) * 0.9)
+        return (h * h).sum()
+
+    x, h, u = (RNG.normal(size=shape) for shape in ((20, 1), 1, 1))
+    _, f = checked(fn, x=x, h=h, u=u)
+    np.testing.assert_allclose(f(x, h, u), fn(x, h, u), rtol=1e-12)
+
+
 def test_slices_across_parts_that_are_joined():
     def fn(x, h):
         for t in range(24):
