@@ -26,7 +26,8 @@ from graphc.ir import Node
 from graphc.nodes import index
 from graphc.ops.elementwise import TABLE
 from graphc.ops.kinds import Einstein, Elementwise
-from graphc.types import Size, array_type, broadcast
+from graphc.sizing import may_read_outside
+from graphc.types import FLOATING, Shape, Size, array_type, broadcast
 from graphc.wording import PARTIAL, composition
 
 
@@ -109,7 +110,11 @@ def expression_dtype(expr: Expr, dtypes: Mapping[str, str]) -> str:
 def mapped_body(
     params: Einstein, operands: Sequence[Var], dtype: str
 ) -> tuple[list[Statement], Var]:
-    """A body that is no product, computed over all indices: the statements, and their result."""
+    """A body that is no product, computed over all indices: the statements, and their result.
+
+    Where an operand may be read outside, its term is absent: a zero that is read there would not
+    make it so, as it does a product.
+    """
     assert params.body is not None
     names = [name for name, _ in params.extents]
     extents = dict(params.extents)
@@ -120,6 +125,13 @@ def mapped_body(
     expr = replace_symbols(params.body, renamed)
     if expression_dtype(expr, {str(at): var.type.dtype for at, var in enumerate(args)}) != dtype:
         expr = Apply(dtype, (expr,))
+    nothing = Number(0.0 if dtype in FLOATING else 0)
+    for var, at in zip(operands, params.operands, strict=True):
+        if may_read_outside(at, var.type.shape, extents):
+            inside = _aligned(made, _ones(made, var.type.shape), at, names, extents)
+            there = Apply("greater", (Symbol(str(len(args))), Number(0.0)))
+            expr = Apply("where", (there, expr, nothing))
+            args.append(inside)
     covered = broadcast(tuple(var.type.shape for var in args)) or ()
     out = Var("", array_type(dtype, covered))
     made.append(Map(out, expr, tuple(args)))
@@ -129,6 +141,14 @@ def mapped_body(
     full = Var("", array_type(dtype, shape))
     made.append(View(full, Broadcast(shape), out))
     return made, full
+
+
+def _ones(made: list[Statement], shape: Shape) -> Var:
+    """An array that is 1 wherever an operand of the shape can be read."""
+    one, ones = Var("", array_type("f64", ())), Var("", array_type("f64", shape))
+    made.append(Map(one, Number(1.0), ()))
+    made.append(View(ones, Broadcast(shape), one))
+    return ones
 
 
 def _aligned(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from codegen.program import Reshape, SizeRule, Slice, Var
+from codegen.program import Affine, Reshape, SizeRule, Slice, Var
 from codegen.types import positive_and_negative
 from graphc.errors import GraphValueError, located
 from graphc.ir import Node
@@ -78,6 +78,23 @@ def rules_of(
             )
         )
     return tuple(rules.values())
+
+
+def may_read_outside(indices: Sequence[Affine], shape: Shape, extents: Mapping[str, Size]) -> bool:
+    """Whether some values of the indices may read outside an array of the shape, as far as that is
+    known of named sizes."""
+    for at, size in zip(indices, shape, strict=True):
+        low: Size = at.offset
+        left: Size = size - 1 - at.offset
+        for name, scale in at.terms:
+            reach = (extents[name] - 1) * scale
+            if scale < 0:
+                low = low + reach
+            else:
+                left = left - reach
+        if any(not isinstance(room, int) or room < 0 for room in (low, left)):
+            return True
+    return False
 
 
 def constraints(order: Iterable[Node]) -> list[tuple[Size, Size, str]]:

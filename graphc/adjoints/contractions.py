@@ -8,6 +8,7 @@ from graphc.adjoints.rule import Contributions
 from graphc.derive.lookup import derivation
 from graphc.ir import Node
 from graphc.ops.kinds import Contraction, Einstein, Elementwise
+from graphc.sizing import may_read_outside
 from graphc.types import Shape
 
 
@@ -61,7 +62,14 @@ def _exchanged(node: Node, params: Einstein, d: Node, k: int) -> Node:
         partial = _body_partial(params.body, len(node.inputs), k)
         if partial is None:
             return nodes.zeros(node.inputs[k].type)
-        used = sorted({int(name) for name in symbols(partial)})
+        # Where another operand would be read outside, there is no term, and no partial of it.
+        extents = dict(params.extents)
+        outside = {
+            j
+            for j in others
+            if may_read_outside(params.operands[j], node.inputs[j].type.shape, extents)
+        }
+        used = sorted({int(name) for name in symbols(partial)} | outside)
         renamed: dict[str, Expr] = {str(j): Symbol(str(at + 1)) for at, j in enumerate(used)}
         body = Apply("multiply", (Symbol("0"), replace_symbols(partial, renamed)))
         operands = (params.out, *(params.operands[j] for j in used))

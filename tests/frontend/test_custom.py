@@ -75,6 +75,48 @@ def test_contractions(formula, operands, expected):
     np.testing.assert_allclose(graph(*operands), expected(*operands), rtol=1e-12)
 
 
+@pytest.mark.parametrize("size", ["7", "n"])
+@pytest.mark.parametrize(
+    ("body", "scalar"),
+    [
+        ("(x[h+p-1] - w[p])**2", lambda x, w: (x - w) ** 2),
+        ("tanh(x[h+p-1] + w[p])", lambda x, w: np.tanh(x + w)),
+        ("exp(x[h+p-1]) + w[p]", lambda x, w: np.exp(x) + w),
+        ("x[h+p-1] * w[p]", lambda x, w: x * w),
+    ],
+)
+def test_a_term_that_would_read_outside_is_absent(body, scalar, size):
+    """Also where a zero read there would be a term: in values and in every operand's gradient."""
+    function = graphc.contraction("windows", f"y[h] = {body}")
+
+    def by_hand(x, w, h):
+        inside = [p for p in range(3) if 0 <= h + p - 1 < len(x)]
+        return sum(scalar(x[h + p - 1], w[p]) for p in inside)
+
+    x, w = RNG.normal(size=7), RNG.normal(size=3)
+    graph = graphc.trace(lambda x, w: (function(x, w) ** 2).sum(), f"f64[{size}]", "f64[3]")
+    compiled = graphc.compile(graph, cache=False)
+    count = len(function(x, w))
+    wanted = sum(by_hand(x, w, h) ** 2 for h in range(count))
+    np.testing.assert_allclose((function(x, w) ** 2).sum(), wanted, rtol=1e-12)
+    value, grads = compiled.value_and_grad(x, w)
+    np.testing.assert_allclose(value, wanted, rtol=1e-12)
+    _, saved = compiled.forward(x, w)
+    for step, found, again in zip(
+        (np.eye(7), np.eye(3)), grads, compiled.backward(saved), strict=True
+    ):
+        for k, direction in enumerate(step * 1e-6):
+            ends = [
+                sum(by_hand(*moved, h) ** 2 for h in range(count))
+                for moved in (
+                    ((x + s * direction, w) if len(direction) == 7 else (x, w + s * direction))
+                    for s in (1, -1)
+                )
+            ]
+            np.testing.assert_allclose(found[k], (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=1e-8)
+            np.testing.assert_allclose(again[k], found[k], rtol=1e-12, atol=1e-14)
+
+
 def test_contraction_on_named_sizes():
     conv = graphc.contraction("conv", "y[n,h] = x[n,2*h+p] * w[p]")
     graph = graphc.trace(lambda x, w: conv(x, w), "f64[n, m]", "f64[3]")
