@@ -18,7 +18,7 @@ from graphc import nodes
 from graphc.adjoints import RULES
 from graphc.errors import GraphTypeError, GraphValueError, located
 from graphc.ir import Container, Graph, Node, leaves
-from graphc.naming import unknown_name
+from graphc.naming import unknown_name, unused
 from graphc.ops.kinds import Elementwise, InputParams
 from graphc.subjects import graph_of
 
@@ -223,9 +223,7 @@ def joint(
     cotangents: dict[str, Node] = {}
     taken = set(graph.named)
     for name, node in chosen:
-        label = f"d_{name}"
-        while label in taken:
-            label += "_"
+        label = unused(f"d_{name}", taken)
         if seed is None:
             cotangent = nodes.input_(label, node.type, InputParams("cotangent"))
         else:

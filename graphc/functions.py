@@ -38,6 +38,7 @@ from graphc.extras import scipy_installed
 from graphc.ir import Container, Node, leaves
 from graphc.lower import Body, Constants
 from graphc.matrices import siblings
+from graphc.naming import unused
 from graphc.notes import notes
 from graphc.ops.kinds import Einstein, LinAlgParams, LoopParams, Primitive, PrimitiveCall
 from graphc.order import ancestors, in_order, reachable
@@ -306,8 +307,7 @@ class _Shared:
         return self._record("Grads", [name for name, _ in self.plan.groups], items)
 
     def _record(self, name: str, fields: Sequence[str], items: Sequence[Place]) -> Tree:
-        while name in self.users:
-            name += "_"  # a user's own class is called so
+        name = unused(name, self.users)  # a user's own class may be called so
         legal = field_names(fields)
         types = tuple(_annotation(item) for item in items)
         self.records[name] = Record(name, legal, types)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from graphc.errors import GraphAttributeError, GraphNameError, located
+
+
+def unused(name: str, taken: Container[str]) -> str:
+    """The name, followed by as many underscores as make it one that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def counted(count: int, what: str) -> str:

@@ -34,7 +34,7 @@ from graphc.errors import GraphValueError, located
 from graphc.freeze import freeze
 from graphc.graph import Graph
 from graphc.ir import Container, Node, leaves, renamed
-from graphc.naming import unknown_name
+from graphc.naming import unknown_name, unused
 from graphc.ops.kinds import Elementwise, InputParams
 from graphc.order import reachable
 from graphc.subjects import graph_of
@@ -206,9 +206,7 @@ def _vectors(
     containers = dict(graph.arguments)
 
     def fresh(name: str) -> str:
-        name = f"{letter}_{name}"
-        while name in taken:
-            name += "_"
+        name = unused(f"{letter}_{name}", taken)
         taken.add(name)
         return name
 

@@ -10,6 +10,7 @@ from typing import Any
 from codegen.record import record
 from graphc import formula
 from graphc.formula import parse
+from graphc.naming import unused
 from graphc.ops.elementwise import result_rule
 from graphc.ops.kinds import Elementwise
 
@@ -92,9 +93,7 @@ def output_name(op: Elementwise) -> str:
     while name.startswith("d_"):
         order, name = order + 1, name[2:]
     chosen = "y" if order == 0 else "d" if order == 1 else f"d{order}"
-    while chosen in op.args:
-        chosen += "_"
-    return chosen
+    return unused(chosen, op.args)
 
 
 def free_args(op: Elementwise) -> tuple[str, ...]:

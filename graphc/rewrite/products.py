@@ -13,6 +13,7 @@ from typing import NamedTuple
 from codegen.program import Affine, Transpose
 from graphc import nodes
 from graphc.ir import Node
+from graphc.naming import unused
 from graphc.ops.kinds import Contraction, Einstein
 from graphc.types import FLOATING, Size, substitute
 
@@ -129,9 +130,8 @@ class _Chain:
         called = dict(zip(own, names, strict=True))
         for name, size in params.extents:
             if name not in called:
-                called[name] = f"{name}{len(self.sums)}" if self.sums else name
-                while called[name] in self.extents:
-                    called[name] += "_"
+                new = f"{name}{len(self.sums)}" if self.sums else name
+                called[name] = unused(new, self.extents)
             self.extents.setdefault(called[name], size)
         self.sums.append(tuple(called.values()))
         return [

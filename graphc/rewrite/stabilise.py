@@ -117,45 +117,10 @@ def stabilise_log(
 def _stabilised(
     graph: Graph, rules: Collection[str] | None, keep: Collection[str]
 ) -> tuple[Graph, list[Applied]]:
-    roots = _chosen(rules)
-    chosen = {
-        rule
-        for some in OF_LONE.values()
-        for rule in some
-        if rules is None or rule.__name__ in rules
-    }
-    found: list[Applied] = []
-    uses: Counter[Node] = Counter()
-
-    def lone(node: Node) -> bool:
-        return uses[node] == 1
-
-    def step(node: Node) -> Node:
-        count = before[next(walked)]
-        result = node
-        if node.type.dtype in FLOATING:
-            result = apply(node)
-        if result is not node:
-            _count(result, uses)
-        uses[result] += count
-        return result
-
-    def apply(node: Node) -> Node:
-        rule: Rule | RuleOfLone
-        if isinstance(node.op, Elementwise):
-            for rule in roots.get(table_name(node.op), ()):
-                result = rule(node)
-                if result is not None:
-                    return applied(rule, node, result)
-        for rule in OF_LONE.get(type(node.op), ()):
-            result = rule(node, lone) if rule in chosen else None
-            if result is not None:
-                return applied(rule, node, result)
-        return node
-
-    def applied(rule: Rule | RuleOfLone, node: Node, result: Node) -> Node:
-        found.append(Applied(rule.__name__, node.name or node.op.name, node.origin))
-        return result
+    for name in rules or ():
+        if name not in RULES and name not in NOTED:
+            known = ", ".join(sorted([*RULES, *NOTED]))
+            raise GraphNameError(located(f"stabilise: no rule {name!r}; rules: {known}"))
 
     def mark(node: Node) -> Node:
         if node.name not in keep or not node.inputs:
@@ -167,10 +132,8 @@ def _stabilised(
     shared = rebuild(graph, lambda node: node if node.name in keep else merge(node), keep)
     marked = any(node.name in keep and node.inputs for node in shared.nodes)
     start = rebuild(shared, mark, keep) if marked else shared
-    walked = iter(start.nodes)
-    before = Counter(x for node in start.nodes for x in node.inputs)
-    before.update(node for _, node in start.outputs)
-    stable = rebuild(start, step, keep)
+    walk = _Walk(start, rules)
+    stable = rebuild(start, walk.step, keep)
     if marked:
         stable = rebuild(stable, _unmarked, keep)
     noted = [
@@ -179,7 +142,50 @@ def _stabilised(
         for name, (matches, _) in NOTED.items()
         if (rules is None or name in rules) and node.type.dtype in FLOATING and matches(node)
     ]
-    return (stable if found else graph), found + noted
+    return (stable if walk.found else graph), walk.found + noted
+
+
+class _Walk:
+    """One walk over a graph: what was rewritten, and how often each value is used by now."""
+
+    def __init__(self, graph: Graph, rules: Collection[str] | None) -> None:
+        self.found: list[Applied] = []
+        self._rules = rules
+        self._uses: Counter[Node] = Counter()
+        self._walked = iter(graph.nodes)
+        self._before = Counter(x for node in graph.nodes for x in node.inputs)
+        self._before.update(node for _, node in graph.outputs)
+
+    def step(self, node: Node) -> Node:
+        """What the first rule that applies makes of the node."""
+        count = self._before[next(self._walked)]
+        result = self._rewritten(node) if node.type.dtype in FLOATING else node
+        if result is not node:
+            _count(result, self._uses)
+        self._uses[result] += count
+        return result
+
+    def _rewritten(self, node: Node) -> Node:
+        root = table_name(node.op) if isinstance(node.op, Elementwise) else ""
+        for rule in ROOTS.get(root, ()):
+            found = rule(node) if self._may_use(rule) else None
+            if found is not None:
+                return self._noted(rule, node, found)
+        for rule_of_lone in OF_LONE.get(type(node.op), ()):
+            found = rule_of_lone(node, self._lone) if self._may_use(rule_of_lone) else None
+            if found is not None:
+                return self._noted(rule_of_lone, node, found)
+        return node
+
+    def _may_use(self, rule: Rule | RuleOfLone) -> bool:
+        return self._rules is None or rule.__name__ in self._rules
+
+    def _lone(self, node: Node) -> bool:
+        return self._uses[node] == 1
+
+    def _noted(self, rule: Rule | RuleOfLone, node: Node, result: Node) -> Node:
+        self.found.append(Applied(rule.__name__, node.name or node.op.name, node.origin))
+        return result
 
 
 def _count(result: Node, uses: Counter[Node]) -> None:
@@ -199,15 +205,3 @@ def _count(result: Node, uses: Counter[Node]) -> None:
 
 def _unmarked(node: Node) -> Node:
     return node.inputs[0] if node.op is _BARRIER else node
-
-
-def _chosen(rules: Collection[str] | None) -> Mapping[str, tuple[Rule, ...]]:
-    if rules is None:
-        return ROOTS
-    for name in rules:
-        if name not in RULES and name not in NOTED:
-            known = ", ".join(sorted([*RULES, *NOTED]))
-            raise GraphNameError(located(f"stabilise: no rule {name!r}; rules: {known}"))
-    return {
-        root: tuple(rule for rule in some if rule.__name__ in rules) for root, some in ROOTS.items()
-    }

@@ -23,6 +23,7 @@ from graphc.errors import GraphTypeError, GraphValueError, located, location, us
 from graphc.freeze import freeze
 from graphc.ir import Container, Node, leaves, renamed
 from graphc.lifting import Symbolic
+from graphc.naming import unused
 from graphc.ops.kinds import InputParams
 from graphc.rewrite import stabilise
 from graphc.subjects import graph_of
@@ -213,10 +214,7 @@ def _step_graph(
     taken = set(primal.named)
 
     def input_(name: str, type: Any) -> Node:
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        return nodes.input_(name, type, InputParams())
+        return nodes.input_(_free(name, taken), type, InputParams())
 
     count = input_(f"state.{_COUNT}", array_type("i64", ()))
     slots = {
@@ -331,7 +329,7 @@ def _unnamed(optimizer: Optimizer) -> Iterator[None]:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
+    """The name, changed until nobody has it; it is taken from now on."""
+    name = unused(name, taken)
     taken.add(name)
     return name
