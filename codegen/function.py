@@ -207,14 +207,17 @@ def _rewritten(sheet: Sheet, results: Sequence[Value], options: Options) -> Uses
         if rewrite(sheet, read):
             read = uses(sheet, results)
     rewrites = (strengthen, weigh, gather, simplify_sums, join_dots, numbers)
-    idle = 0
+    idle, changed = 0, False
     for rewrite in rewrites * _ROUNDS:
         if rewrite(sheet, read):
-            read, idle = uses(sheet, results), 0
+            read, idle, changed = uses(sheet, results), 0, True
         else:
             idle += 1
             if idle == len(rewrites):
                 break
+    # Factors joined to one may have made products alike.
+    if changed and share(sheet, read):
+        read = uses(sheet, results)
     use_math(sheet, read)
     if copy_transposed(sheet, dict(options.sizes)):
         read = uses(sheet, results)
