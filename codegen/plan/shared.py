@@ -50,6 +50,10 @@ class _Shared:
         # What a product is made of, by their numbers; and the first product of those.
         self._factors: dict[Value, tuple[int, ...]] = {}
         self._products: dict[object, Value] = {}
+        # Products are looked at for the sake of quotients alone.
+        self._quotients = any(
+            isinstance(step, Apply) and step.function.name == "divide" for step in sheet.steps
+        )
 
     def rewrite(self) -> bool:
         for step in self.sheet.steps:
@@ -91,7 +95,7 @@ class _Shared:
                 self._squared(step)
             elif name in ("add", "subtract"):
                 self._doubled(step, operands)
-            elif name == "multiply":
+            elif name == "multiply" and self._quotients:
                 self._multiplied(step)
         return False
 

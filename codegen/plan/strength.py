@@ -91,14 +91,13 @@ def _drop_broadcasts(step: Apply) -> bool:
 
 def _lone(operand: Operand, uses: Uses, function: str, like: Value) -> Apply | None:
     """The step of an unnamed operand of the result's type that is read once only."""
-    if not isinstance(operand, Value) or operand.keep:
+    step = operand.step if isinstance(operand, Value) else None
+    if not isinstance(step, Apply) or step.function.name != function:
         return None
-    if operand.dtype != like.dtype and not weak(operand.dtype):
+    made = step.out
+    if made.keep or (made.dtype != like.dtype and not weak(made.dtype)):
         return None
-    step = operand.step
-    if not isinstance(step, Apply) or step.function.name != function or uses.count(operand) != 1:
-        return None
-    return step
+    return step if uses.count(made) == 1 else None
 
 
 def _scaled(operand: Operand, uses: Uses, like: Value) -> tuple[Operand, float] | None:
@@ -249,7 +248,8 @@ def _common(sheet: Sheet, step: Apply, uses: Uses, before: list[Step]) -> bool:
     name = step.function.name
     if name not in ("add", "subtract") or not step.out.shape:
         return False
-    left, right = _doubled(step, 0, uses), _doubled(step, 1, uses)
+    left = _doubled(step, 0, uses)
+    right = None if left is None else _doubled(step, 1, uses)
     if left is None or right is None or abs(left[3]) != abs(right[3]):
         return False
     first, second = left[3], right[3]

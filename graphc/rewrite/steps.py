@@ -39,6 +39,8 @@ from graphc.types import product
 
 # A step's value of more elements takes longer than the calls that are saved.
 _LARGE = 1 << 10
+# By so much a loop may grow where its first and last steps, which are special, are found.
+_GROWTH = 4
 # Nanoseconds: a row written into an array in a step.
 _WRITE = 150
 _CHEAP = frozenset(("add", "subtract", "multiply", "divide", "negative", "square", "maximum"))
@@ -125,8 +127,9 @@ def _found(graph: Graph) -> _Found:
     _dismiss(graph, found)
     carried = [family for family in found if family.carried]
     loops = _loops(graph, carried)
-    if not loops:
-        return _Found(found, [], trees, sum(len(family.members) for family in carried))
+    left = sum(len(family.members) for family in carried)
+    if not loops or _GROWTH * sum(len(loop.nodes) for loop in loops) < left:
+        return _Found(found, [], trees, left)
     known: dict[Node, int] = {}
     typical: set[Node] = set()
     inside = {node for family in found for node in family.members}
