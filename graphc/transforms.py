@@ -37,6 +37,7 @@ from graphc.ir import Container, Node, leaves, renamed
 from graphc.naming import unknown_name, unused
 from graphc.ops.kinds import Elementwise, InputParams
 from graphc.order import reachable
+from graphc.rewrite import simplify
 from graphc.subjects import graph_of
 from graphc.types import ArrayType, Shape, Size, array_type, size_text
 
@@ -102,7 +103,7 @@ def jacobian(graph: ir.Graph, wrt: Wrt = None, of: str | None = None, stable: bo
     """
     graph = model(graph, wrt, stable)
     made = _jacobian(graph, wrt, of)
-    return freeze(f"jacobian_{graph.name}", graph.inputs, [("J", made)], graph.arguments)
+    return _plain(f"jacobian_{graph.name}", graph, ("J", made))
 
 
 def hessian(graph: ir.Graph, wrt: Wrt = None, of: str | None = None, stable: bool = True) -> Graph:
@@ -114,7 +115,14 @@ def hessian(graph: ir.Graph, wrt: Wrt = None, of: str | None = None, stable: boo
     _one_by_one(graph, wrt, of, "hessian")
     gradient = model(grad(graph, wrt, of, stable), _single_name(graph, wrt), stable)
     made = _jacobian(gradient, _single_name(graph, wrt), None)
-    return freeze(f"hessian_{graph.name}", gradient.inputs, [("H", made)], graph.arguments)
+    return _plain(f"hessian_{graph.name}", gradient, ("H", made))
+
+
+def _plain(name: str, of: ir.Graph, output: tuple[str, Node]) -> Graph:
+    """A graph of one output, simplified: it is printed to be read, as a formula in closed form."""
+    found = simplify(freeze(name, of.inputs, [output], of.arguments))
+    assert isinstance(found, Graph)
+    return found
 
 
 def _jacobian(graph: ir.Graph, wrt: Wrt, of: str | None) -> Node:

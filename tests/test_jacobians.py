@@ -249,3 +249,17 @@ def test_hessians_of_programs(name, k):
         columns = [np.ravel(product(*given, np.reshape(unit, shape))) for unit in np.eye(size)]
     scale = np.abs(columns).max()
     np.testing.assert_allclose(found, np.transpose(columns), rtol=1e-9, atol=1e-11 * scale)
+
+
+def test_a_hessian_is_printed_in_closed_form():
+    @graphc.trace(A="f64[n, n]", x="f64[n]", b="f64[n]")
+    def quadratic(A, x, b):
+        return 0.5 * x @ A @ x - b @ x
+
+    nodes = str(graphc.hessian(quadratic, "x")).partition("  nodes\n")[2].partition("  outputs")[0]
+    assert nodes.splitlines() == [
+        "    multiply_1: f64[n, n] = 0.5 * A",
+        "    transpose_1: f64[n, n] = A.T",
+        "    multiply_2: f64[n, n] = transpose_1 * 0.5",
+        "    H: f64[n, n] = multiply_1 + multiply_2",
+    ]
