@@ -34,8 +34,8 @@ _BYTES = {"f64": 8, "f32": 4, "i64": 8, "i32": 4, "bool": 1}
 # The largest array of a block takes this part of the cache, unless products then had few rows.
 _SHARE = 2
 _FEWEST_ROWS = 256
-# So many caches of intermediate results are worth a loop.
-_WORTH = 4
+# So many caches of intermediate results are worth a loop; less than this part of one is not.
+_WORTH, _SMALL = 3, 4
 # What is added up is made, read, read and written for every block.
 _ADDING = 4
 # An array of so many caches starts a region where it is no product either.
@@ -130,7 +130,7 @@ def blocks(sheet: Sheet, uses: Uses, inline: list[bool], options: Options) -> di
     done: set[Step] = set()
 
     def small(value: Value) -> bool:
-        return _bytes(value, sizes) < options.cache_bytes // _WORTH
+        return _bytes(value, sizes) < options.cache_bytes // _SMALL
 
     for seed in [*products, *others][:_TRIED]:
         if seed in done:
@@ -337,7 +337,7 @@ def _saved(block: Blocks, sizes: Mapping[str, Size], options: Options) -> int:
     if count < 2:
         return 0
     block.rows = -(-extent // count) if isinstance(block.size, int) else rows
-    small = options.cache_bytes // _WORTH
+    small = options.cache_bytes // _SMALL
     saved = sum(size for v in cut if v not in block.leaving and (size := _bytes(v, sizes)) >= small)
     added = sum(_bytes(step.out, sizes) for step in block.sums)
     worth = saved - _ADDING * count * added

@@ -9,7 +9,7 @@ from codegen.plan.windows import Extents, Factor
 from codegen.program import Reshape
 from codegen.types import Size, product
 
-# Matrices of fewer rows and columns.
+# Matrices of fewer rows.
 _SMALL = 32
 
 
@@ -56,7 +56,7 @@ def matmul(
     # NumPy multiplies a stack of matrices by one matrix without any reshape.
     stack = [*lead, *left, *summed]
     stacked = not lead and len(left) > 1 and len(summed) == 1 and list(a.names) == stack
-    if stacked and not _few(extents[left[-1]], extents[summed[0]]):
+    if stacked and not _few(extents[left[-1]]):
         lead, left = left[:-1], left[-1:]
         x = a.value
     else:
@@ -88,10 +88,10 @@ def matmul(
     return Factor(result, names)
 
 
-def _few(rows: Size, terms: Size) -> bool:
+def _few(rows: Size) -> bool:
     """Whether the matrices of a stack are so small that one large product is faster: the other
     factor is then prepared once."""
-    return all(isinstance(size, int) and size <= _SMALL for size in (rows, terms))
+    return isinstance(rows, int) and rows <= _SMALL
 
 
 def _grouped(

@@ -7,6 +7,7 @@ settle       before lowering: simplified for good, and the steps of loops comput
 
 fold_constants, common_subexpressions, simplify_identities, dead_code      one at a time
 stack_products, stack_steps, stack_sums, join_neighbours                   of unrolled loops
+biases_as_terms                                       of products that are far larger than factors
 
 Every rule of the first two has a name: `stabilise(graph, rules=[...])` uses these alone, and
 `simplify(graph, without=[...])` all others; `stabilise_log` and `simplify_log` tell what was done.
@@ -20,6 +21,7 @@ from graphc.ir import Graph, Node
 from graphc.naming import unknown_name
 from graphc.ops.elementwise import TABLE
 from graphc.rewrite.bands import along_diagonals
+from graphc.rewrite.biases import biases_as_terms
 from graphc.rewrite.cse import common_subexpressions, merging
 from graphc.rewrite.dce import dead_code
 from graphc.rewrite.fold import fold, fold_constants
@@ -34,6 +36,7 @@ from graphc.rewrite.walk import Step, rebuild
 __all__ = [
     "Applied",
     "add_before_placing",
+    "biases_as_terms",
     "common_subexpressions",
     "dead_code",
     "fold_constants",
@@ -108,7 +111,7 @@ def settle(graph: Graph, done: set[Node] | None = None) -> Graph:
     steps = stack_steps(stacked)
     if steps is not stacked:
         stacked = _simplified(steps, True, (), None, done)
-    stacked = join_neighbours(stack_sums(stacked))
+    stacked = biases_as_terms(join_neighbours(stack_sums(stacked)))
     return graph if stacked is graph else _simplified(stacked, True, (), None, done)
 
 

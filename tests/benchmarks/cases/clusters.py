@@ -89,23 +89,28 @@ def mixture(d: int, k: int, n: int) -> Case:
         factors = lower * mask
         diagonal = np.exp(q)
         factors.reshape(k, -1)[:, :: d + 1] = diagonal
-        flat = factors.reshape(k * d, d)
-        shift = np.matmul(factors, means[:, :, None])
-        base = alphas + q.sum(1)
+        # [Q, -Q m] @ [x, 1] is Q (x - m); its adjoint gives the sums over samples, too.
+        wide = np.empty((k, d, d + 1))
+        wide[..., :d] = factors
+        np.matmul(factors, means[:, :, None], out=wide[..., d:])
+        np.negative(wide[..., d], out=wide[..., d])
+        flat = wide.reshape(k * d, d + 1)
+        extended = np.empty((n, d + 1))
+        extended[:, :d] = x
+        extended[:, d] = 1.0
+        base = (alphas + q.sum(1))[:, None]
         value = 0.5 * np.vdot(factors, factors) - q.sum()
-        d_flat = np.zeros((k * d, d))
-        row_sums = np.zeros((k, d))
+        d_flat = np.zeros((k * d, d + 1))
         weights = np.zeros(k)
         size = min(SAMPLES, n)
         scratch = np.empty((k * d, size))
         for start in range(0, n, size):
-            tile = x[start : start + size]
+            tile = extended[start : start + size]
             count = len(tile)
             y = np.matmul(flat, tile.T, out=scratch[:, :count]).reshape(k, d, count)
-            y -= shift
             p = np.einsum("kin,kin->kn", y, y)
             p *= -0.5
-            p += base[:, None]
+            p += base
             peak = p.max(axis=0)
             p -= peak
             np.exp(p, out=p)
@@ -115,13 +120,13 @@ def mixture(d: int, k: int, n: int) -> Case:
             weights += p.sum(axis=1)
             y *= p[:, None, :]
             d_flat -= y.reshape(k * d, count) @ tile
-            row_sums += y.sum(axis=2)
         e = np.exp(alphas - alphas.max())
         value -= n * (np.log(e.sum()) + alphas.max())
         d_alphas = weights - n / e.sum() * e
-        d_factors = d_flat.reshape(k, d, d)
-        d_factors += row_sums[:, :, None] * means[:, None, :]
-        d_means = np.matmul(row_sums[:, None, :], factors)[:, 0, :]
+        d_wide = d_flat.reshape(k, d, d + 1)
+        d_shift = -d_wide[..., d]
+        d_factors = d_wide[..., :d] + d_shift[:, :, None] * means[:, None, :]
+        d_means = np.matmul(d_shift[:, None, :], factors)[:, 0, :]
         d_factors += factors
         d_q = np.diagonal(d_factors, axis1=1, axis2=2) * diagonal
         d_q += weights[:, None]
