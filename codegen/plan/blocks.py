@@ -44,6 +44,8 @@ _MANY = 4
 _LARGE_SCRATCH = 1 << 17
 # So many products are tried: each is a walk over all steps.
 _TRIED = 16
+# Steps that stay together, and what they read.
+_Unit = tuple[list[Step], set[Value]]
 
 
 class Blocks:
@@ -132,12 +134,13 @@ def blocks(sheet: Sheet, uses: Uses, inline: list[bool], options: Options) -> di
     def small(value: Value) -> bool:
         return _bytes(value, sizes) < options.cache_bytes // _SMALL
 
+    units = _units(sheet, found) if products or others else []
     for seed in [*products, *others][:_TRIED]:
         if seed in done:
             continue
         best, order, most = None, sheet.steps, 0
         for axis in range(len(seed.out.shape)):
-            grown = _grown(_units(sheet, found), uses, seed, axis, small)
+            grown = _grown(units, uses, seed, axis, small)
             if grown is None or not (seed in products or _needs_blocks(grown[0], seed)):
                 continue
             if _saved(grown[0], sizes, options) > most:
@@ -148,6 +151,7 @@ def blocks(sheet: Sheet, uses: Uses, inline: list[bool], options: Options) -> di
             _close(best, uses, inline)
             found[best.steps[0]] = best
             done.update(best.steps)
+            units = _units(sheet, found)
     return found
 
 
@@ -233,32 +237,32 @@ def _needs_blocks(block: Blocks, seed: Step) -> bool:
     return first and any(0 < len(s.out.shape) < rank and s.out in inside for s in parts)
 
 
-def _units(sheet: Sheet, found: Mapping[Step, Blocks]) -> list[list[Step]]:
+def _units(sheet: Sheet, found: Mapping[Step, Blocks]) -> list[_Unit]:
     """The steps in order; those of a region are together."""
-    units: list[list[Step]] = []
+    units: list[_Unit] = []
     inside: set[Step] = set()
     for step in sheet.steps:
         if step in found:
-            units.append(found[step].steps)
-            inside.update(found[step].steps)
+            members = found[step].steps
+            units.append((members, {value for one in members for value in values_of(one)}))
+            inside.update(members)
         elif step not in inside:
-            units.append([step])
+            units.append(([step], set(values_of(step))))
     return units
 
 
 def _grown(
-    units: list[list[Step]], uses: Uses, seed: Step, axis: int, small: Callable[[Value], bool]
+    units: list[_Unit], uses: Uses, seed: Step, axis: int, small: Callable[[Value], bool]
 ) -> tuple[Blocks, list[Step]] | None:
     """The region around a product, cut along an axis of its result; all steps in its order."""
     block = Blocks(seed.out.shape[axis])
     if not block.admit(seed, axis) or seed in block.sums:
         return None
-    at = units.index([seed])
-    before = [step for unit in units[:at] for step in unit]
+    at = next(k for k, (unit, _) in enumerate(units) if unit[0] is seed)
+    before = [step for unit, _ in units[:at] for step in unit]
     after: list[Step] = []
     inside, later = {seed.out}, set[Value]()
-    for unit in units[at + 1 :]:
-        operands = {operand for step in unit for operand in values_of(step)}
+    for unit, operands in units[at + 1 :]:
         if later.isdisjoint(operands) and inside.isdisjoint(operands):
             before.extend(unit)
         elif len(unit) > 1 or not later.isdisjoint(operands) or not block.admit(unit[0]):
@@ -268,10 +272,10 @@ def _grown(
             later.add(unit[0].out)
         else:
             inside.add(unit[0].out)
-    _reach_back(block, {unit[0] for unit in units if len(unit) == 1}, uses, small)
+    _reach_back(block, {unit[0] for unit, _ in units if len(unit) == 1}, uses, small)
     members = set(block.steps)
     before = [step for step in before if step not in members]
-    block.steps = [unit[0] for unit in units if unit[0] in members]
+    block.steps = [unit[0] for unit, _ in units if unit[0] in members]
     after[:0] = _looks_at_the_end(block, uses)
     _leave(block, uses)
     return block, [*before, *block.steps, *after]

@@ -84,8 +84,10 @@ class _Shared:
             sign, number = operands[0]
             self._signed[out] = (-sign, number)
         elif name in _PRODUCTS:
-            size = self._number(self._key(name, [(1, number) for _, number in operands], out))
-            self._signed[out] = (operands[0][0] * operands[1][0], size)
+            sign = operands[0][0] * operands[1][0]
+            if any(other < 0 for other, _ in operands):
+                key = self._key(name, [(1, number) for _, number in operands], out)
+            self._signed[out] = (sign, self._number(key))
         if out.shape and out.dtype in _FLOATS:
             # A result that is an exponential stays one.
             returned = self.uses.returned[out.index]
