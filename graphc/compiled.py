@@ -133,6 +133,9 @@ class Compiled:
     Results are fresh arrays. Raises GraphTypeError and GraphValueError for wrong arguments.
     """
 
+    # `f(...)` finds the function in a slot, without a frame of a method in between.
+    __slots__ = ("__call__", "__dict__", "__weakref__")
+
     def __init__(
         self,
         graph: ir.Graph,
@@ -190,6 +193,7 @@ class Compiled:
         for name in self._names:
             if callable(own.get(name)):
                 setattr(self, name, guarded(own[name], name, self.graph))
+        self.__call__ = vars(self).get("value", self._first_call)
         return entry, module
 
     def _made(self, only: Sequence[str]) -> Entry:
@@ -221,14 +225,22 @@ class Compiled:
 
     # -- calling ---------------------------------------------------------------------------------
 
+    __call__: Callable[..., Any]
     value: Callable[..., Any]
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     value_and_grad: Callable[..., Any]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def _first_call(self, *args: Any, **kwargs: Any) -> Any:
         """The output; a named tuple where a builder declared several."""
         return self.value(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> Any:
+        """What `inspect.signature` shows."""
+        import inspect
+
+        return inspect.signature(self.value)
 
     def __getattr__(self, name: str) -> Any:
         if name in _FUNCTIONS:

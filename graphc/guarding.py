@@ -40,7 +40,10 @@ def guarded(function: Callable[..., Any], name: str, graph: Graph) -> Callable[.
         return told(error, function, graph, args, kwargs)
 
     def general(args: tuple[Any, ...], rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        given = (*(arg for arg in args if arg is not _MISSING), *rest)
+        count = len(args)
+        while count and args[count - 1] is _MISSING:
+            count -= 1
+        given = args[:count] + rest
         try:
             return function(*given, **named)
         except _ERRORS as error:

@@ -1,5 +1,6 @@
 """What users pass and get: wrt, of, containers, cotangents, sizes, dtypes, ops of their own."""
 
+import inspect
 import math
 import runpy
 from collections import namedtuple
@@ -29,6 +30,16 @@ def parameters(seed=0):
     sizes = ((3, 4), 4), ((4, 2), 2)
     layers = [Layer(random.normal(size=w), random.normal(size=b)) for w, b in sizes]
     return {"layers": layers, "scale": 2.0}
+
+
+def test_the_compiled_graph_is_called_as_its_value():
+    f = graphc.compile(graphc.trace(lambda x, y, z: x * y + z, "f64", "f64", "f64"))
+    first = f(1.0, 2.0, 3.0)  # which makes `value`
+    assert first == f(1.0, z=3.0, y=2.0) == f(z=3.0, y=2.0, x=1.0) == f.value(1.0, 2.0, 3.0) == 5.0
+    assert list(inspect.signature(f).parameters) == ["x", "y", "z"]
+    assert list(inspect.signature(f.value_and_grad).parameters) == ["x", "y", "z"]
+    with pytest.raises(graphc.GraphTypeError, match=r"misses 'y'; inputs: x, y, z"):
+        f(1.0, z=3.0)
 
 
 # -- wrt and of ------------------------------------------------------------------------------------
