@@ -149,6 +149,8 @@ class _Book:
                         return refs[this], dtype
                     if factor.value == -1 and floating(dtype):
                         return self.apply("negative", (refs[this],), (dtype,))
+        if function == "subtract" and dtypes[0] == dtype and _is_zero(refs[1]):
+            return refs[0], dtype
         if function == "negative":
             inner = self._instruction(refs[0])
             if inner is not None and inner.function == "negative" and floating(dtype):
@@ -203,6 +205,11 @@ class _Book:
 def _identity(ref: Ref) -> object:
     """A key that tells 1 from 1.0 from True, and 0.0 from -0.0."""
     return repr(ref.value) if isinstance(ref, Number) else ref
+
+
+def _is_zero(ref: Ref) -> bool:
+    """Whether x - ref is x at every x, -0.0 among them: of -0.0 that is not so."""
+    return isinstance(ref, Number) and str(ref.value) in ("0", "0.0")
 
 
 def _as_float(ref: Ref, single: bool) -> Ref:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import codegen
+from codegen.expr import Number
 from codegen.types import ArrayType
 from tests.codegen.compare import check
 from tests.codegen.programs import (
@@ -207,3 +208,9 @@ def test_a_smaller_array_is_inverted_once():
     lines = body_of(program("p", function("f", v, b, tuple_of(whole, scaled))), n=5000)
     assert "whole = x / y" in lines
     assert "scaled = x * np.divide(1.0, s)" in lines
+
+
+@pytest.mark.parametrize(("zero", "kept"), [(0.0, False), (0, False), (-0.0, True)])
+def test_zero_is_not_subtracted(zero, kept):
+    tree = expr("exp", expr("subtract", ZERO, Number(zero)))
+    assert any("subtract" in line or " - " in line for line in elementwise(tree)) is kept
