@@ -264,6 +264,10 @@ class Compiled:
             f"the compiled {self.graph.name}", name, known, instead if name in transforms else ""
         )
 
+    def __dir__(self) -> list[str]:
+        """With the functions that nobody has asked for yet."""
+        return sorted({*super().__dir__(), *self._names})
+
     @property
     def unchecked(self) -> Unchecked:
         """The functions without input checks: for arguments known to have the declared types."""

@@ -95,6 +95,9 @@ def test_without_a_scalar_the_value_comes_first(monkeypatch):
     np.testing.assert_array_equal(f(X, X), X * X)
     assert found == [["value"]]
     assert repr(f).endswith(": value, forward, backward>")
+    assert {"value", "forward", "backward"} < set(dir(f))
+    assert "value_and_grad" not in dir(f)
+    assert found == [["value"]]
 
 
 @pytest.mark.parametrize("wrt", [None, "x", ()])
