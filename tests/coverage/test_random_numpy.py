@@ -7,10 +7,15 @@ an array, so that the same program runs on NumPy, in a trace and under HIPS auto
 import autograd
 import autograd.numpy as anp
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import graphc
+from codegen import generate, load
+from codegen.program import Options
+from graphc.functions import plan
+from graphc.functions import program as lowered
 
 UNARY = {
     name: lambda np, x, name=name: getattr(np, name)(x)
@@ -141,10 +146,16 @@ numpy_array = np.array  # index arrays are NumPy's own under autograd, too
 STEPS = (unary, unary, binary, fold, scan, product, layout, layout)
 
 
-def program(data):
-    """(steps, starting array, value): a chain of steps that NumPy runs to finite values."""
+SMALL = ((3,), (2, 3), (3, 2), (2, 2, 3), (1, 4), (2, 1))
+# Arrays that are worth tiles, blocks and storage of their own, where a cache is small.
+LARGE = ((1500,), (60, 40), (1200, 1), (8, 20, 10), (1, 1300))
+
+
+def program(data, shapes=SMALL, most=300):
+    """(steps, starting array, value): a chain of steps that NumPy runs to finite values, on arrays
+    of less than `most` elements."""
     draw = Draw(data)
-    shape = draw.among([(3,), (2, 3), (3, 2), (2, 2, 3), (1, 4), (2, 1)])
+    shape = draw.among(shapes)
     start = draw.array(*shape)
     values, steps = [start], []
     for _ in range(draw.number(2, 7)):
@@ -154,7 +165,7 @@ def program(data):
             continue
         with np.errstate(all="ignore"):
             y = np.asarray(step(np, values))
-        assume(y.size and y.size < 300 and np.all(np.isfinite(y)) and np.abs(y).max() < 1e3)
+        assume(y.size and y.size < most and np.all(np.isfinite(y)) and np.abs(y).max() < 1e3)
         values.append(y)
         steps.append(step)
     assume(steps)
@@ -186,3 +197,44 @@ def test_interpreter_emitted_code_and_autograd_agree(data):
     _, saved = compiled.forward(start)
     for ours in (gradient, compiled.backward(saved), graphc.grad(graph, wrt="x")(start)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-9 * size)
+
+
+OPTIONS = {
+    "tiles": Options(cache_bytes=256),
+    "threads": Options(cache_bytes=512, threads=2),
+    "workspace": Options(cache_bytes=1024, workspace=True),
+    "donated": Options(cache_bytes=1 << 14, donate=("x",)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@given(data=st.data())
+@settings(max_examples=25)
+def test_options_change_no_number(name, data):
+    """Nor is a result written again by the next call, nor an argument that was not given away."""
+    steps, start, value = program(data, LARGE, 30_000)
+    weights = np.random.default_rng(7).normal(size=value.shape)
+
+    def weighted(x, w):
+        y = run(np, steps, x)
+        return {"loss": np.sum(y * w), "y": y}
+
+    graph = graphc.trace(weighted, start, weights)
+    plain = graphc.compile(graph, of="loss", cache=False)
+    module = load(generate(lowered(plan(graph, None, "loss")), OPTIONS[name]))
+
+    def compare(found, wanted):
+        found, wanted = ([*outputs, *grads] for outputs, grads in (found, wanted))
+        for mine, theirs in zip(found, wanted, strict=True):
+            size = float(np.max(np.abs(theirs), initial=1e-6))
+            np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-10 * size)
+
+    kept = {"x": start, "w": weights}
+    wanted = plain.value_and_grad(**kept)
+    first = module.value_and_grad(x=start.copy(), w=weights)
+    compare(first, wanted)
+    outputs, saved = module.forward(**kept)
+    compare((outputs, module.backward(saved)), wanted)
+    module.value_and_grad(x=2.0 * start, w=weights)
+    compare(first, wanted)
+    np.testing.assert_array_equal(plain.value_and_grad(**kept)[0].y, outputs.y)
