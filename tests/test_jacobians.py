@@ -186,6 +186,33 @@ def test_bands_cost_what_their_diagonals_do(name):
     assert large <= {"place", "add", "reshape"}
 
 
+@pytest.mark.parametrize(
+    "options", [{"workspace": True}, {"threads": 2}, {"sizes": {"n": 3000}}], ids=str
+)
+def test_bands_whatever_the_options(options):
+    graph = graphc.trace(NAMED["rosenbrock"][0], x="f64[n]")
+    hessian, x = graphc.hessian(graph), RNG.normal(size=300)
+    found = graphc.compile(hessian, (), **options)(x)
+    assert type(found) is np.ndarray
+    assert found.flags.c_contiguous
+    product = graphc.compile(graphc.hvp(graph), ())
+    vector = RNG.normal(size=300)
+    np.testing.assert_allclose(found @ vector, product(x, vector), rtol=1e-10, atol=1e-9)
+    again = graphc.compile(graphc.loads(graphc.dumps(hessian)), ())(x)
+    np.testing.assert_array_equal(found, again)
+
+
+def test_the_gradient_of_a_hessian_of_named_sizes():
+    graph = graphc.trace(lambda x: ((x[1:] - x[:-1]) ** 4).sum(), x="f64[n]")
+    weighted = graphc.trace(lambda x: (graphc.hessian(graph)(x) ** 2).sum(), x="f64[n]")
+    x = RNG.normal(size=5)
+    found = graphc.compile(weighted).value_and_grad(x)[1].x
+    expected = graphc.compile(graphc.jvp(weighted), ())
+    columns = [expected(x, unit) for unit in np.eye(5)]
+    np.testing.assert_allclose(found, columns, rtol=1e-11)
+    graphc.check_grads(weighted, x=x)
+
+
 def test_the_hessian_of_a_hessian():
     """What is differentiated again are bands, not the elements they are written at."""
     graph = graphc.trace(lambda x: ((x[1:] - x[:-1]) ** 4).sum(), x="f64[n]")
