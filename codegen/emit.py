@@ -91,8 +91,10 @@ class Emitter:
         self.loops = loops
         # Loops that do not stand in one another share their variables.
         self._counters: dict[str, str] = {}
-        # What the last loop over images left in the buffer for columns: shapes and dtype.
+        # What the last loop over images left in the buffer for columns: shapes and dtype; and the
+        # names of buffers.
         self.columns: tuple[Shape, Shape, str] | None = None
+        self.buffers: dict[str, None] = {}
         self.sources: list[Source] = []
         # Where the statements of each step begin among them.
         self.starts: list[int] = []
@@ -121,8 +123,8 @@ class Emitter:
         inside: set[Step] = set()
         for at, step in enumerate(plan.sheet.steps):
             self.starts.append(len(self.sources))
-            if at in plan.memory.dropped:
-                self._drop(plan.memory.dropped[at], step.tag)
+            if at in plan.memory.dropped or at in plan.memory.released:
+                self._drop(at, step.tag)
             region = plan.regions.get(step)
             if region is not None:
                 inside.update(region.steps)
@@ -142,11 +144,14 @@ class Emitter:
         inner.modules, inner.routines = printer.modules, printer.routines
         return Emitter(plan, inner, self.loops)
 
-    def _drop(self, values: Sequence[Value], tag: str) -> None:
+    def _drop(self, at: int, tag: str) -> None:
         """Names of dead arrays, which would keep their storage."""
-        count = self.plan.uses.count
-        names = list(dict.fromkeys(self.plan.names[v.index] for v in values if count(v)))
-        names += [row for name in names for row in self.held.pop(name, ())]
+        count, memory = self.plan.uses.count, self.plan.memory
+        dropped = memory.dropped.get(at, ())
+        names = list(dict.fromkeys(self.plan.names[v.index] for v in dropped if count(v)))
+        if at in memory.released:
+            names += self.buffers
+            self.columns, self.buffers = None, {}
         while names:
             fits = 1
             while fits < len(names) and len(", ".join(names[: fits + 1])) <= _NAMES_WIDTH:

@@ -236,7 +236,7 @@ def _plan_round(step: Repeat, outer: Plan, options: Options, callables: frozense
     places = buffers(sheet, read, inline, scale, callables)
     states = {value.index: outer.scope.fresh(value.hint or "state") for value, _, _ in step.carried}
     names = name_values(sheet, read, inline, places, outer.scope, states)
-    bytes_ = Memory([0] * len(sheet.steps), 0, 0, {})
+    bytes_ = Memory([0] * len(sheet.steps), 0, 0, {}, set())
     return Plan(sheet, read, scale, inline, places, names, outer.scope, False, {}, bytes_)
 
 

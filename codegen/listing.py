@@ -17,7 +17,8 @@ class MemoryPlan:
 
     rows: (bytes, line); bytes are None for what is no statement. peak: the largest bytes. least:
     what these steps in this order need at least, were every array gone as soon as it is dead.
-    Not counted are arguments, what NumPy's functions use inside, and arrays below 16 kB.
+    Not counted are arguments, what NumPy's functions and the module's own use inside, and arrays
+    below 16 kB.
     """
 
     function: str

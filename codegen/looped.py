@@ -231,6 +231,7 @@ def _columns(emitter: Emitter, step: Sweep | Push) -> tuple[str, str, list[Sourc
     kind = (step.columns, step.flat, step.out.dtype)
     if emitter.plan.threads == 1:
         made, emitter.columns = ([] if emitter.columns == kind else made), kind
+        emitter.buffers.update({columns: None, flat: None})
     return columns, flat, made
 
 

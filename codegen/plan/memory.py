@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from codegen.plan.blocks import Blocks
+from codegen.plan.blocks import Blocks, direct
 from codegen.plan.buffers import FOREVER, Buffers
 from codegen.plan.steps import (
-    Apply,
     Look,
+    Offsets,
     Push,
     Rows,
     Sheet,
@@ -43,24 +43,27 @@ class Memory:
 
     peak: the largest of them. least: the peak if every array went as soon as it is dead: no plan
     of these steps in this order needs less. dropped: for a position of the steps, the values whose
-    names are deleted before it.
+    names are deleted before it. released: the positions before which so is the buffer for columns,
+    in which loops over images work.
     """
 
     held: list[int]
     peak: int
     least: int
     dropped: dict[int, list[Value]]
+    released: set[int]
 
 
 @struct
 class _Storage:
-    """An array that the function makes: when it is made and read last, and the values in it, of
-    which scratch has none."""
+    """An array that the function makes: when it is made and read last, the values in it, of which
+    scratch has none, and the position before which its name goes, or is another array's."""
 
     bytes: int
     made: int
     dead: int
     values: list[Value]
+    gone: int
 
 
 def memory(
@@ -72,15 +75,13 @@ def memory(
     sizes: Mapping[str, Size],
 ) -> Memory:
     """The bytes of each step by estimate: named sizes are what `sizes` expects."""
-    steps = len(sheet.steps)
+
     storages, passing = _storages(sheet, uses, inline, places, regions, sizes)
     needed = _running(passing, ((s.made, s.dead, s.bytes) for s in storages))
-    plan = Memory(needed, 0, max(needed, default=0), {})
+    plan = Memory(needed, 0, max(needed, default=0), {}, set())
     if plan.least >= _LARGE_PEAK:
         _drop(plan, storages, passing)
-    gone = {id(value): at for at, values in plan.dropped.items() for value in values}
-    ends = [min((gone.get(id(v), steps) for v in s.values), default=steps) - 1 for s in storages]
-    spans = ((s.made, end, s.bytes) for s, end in zip(storages, ends, strict=True))
+    spans = ((s.made, s.gone - 1, s.bytes) for s in storages)
     plan.held = _running(passing, spans)
     plan.peak = max(plan.held, default=0)
     return plan
@@ -124,21 +125,28 @@ def _storages(
     for at, step in enumerate(sheet.steps):
         if step in regions:
             starts.update(dict.fromkeys(regions[step].steps, at))
-    scratches: list[_Storage] = []
+    others = _columns(sheet, sizes)
     for first, region in regions.items():
+        # Names of what a tile or a block is made in stay.
         if isinstance(region, Blocks):
-            passing[starts[first]] += _of_a_block(region, places, sizes)
+            kept = _of_a_block(region, places, inline, sizes)
+            passing[starts[first]] += max((bytes_of(s.out) for s in region.sums), default=0)
         else:
-            rows = _scratch(region, places, inline, sizes)
-            scratches.append(_Storage(rows, starts[first], FOREVER, []))
+            kept = _of_tiles(region, places, inline, sizes)
+        others.append(_Storage(kept, starts[first], FOREVER, [], FOREVER))
     roots = _roots(sheet, places)
+    # What is computed inside a named view lives as long as that.
+    looks = (step.out for step in sheet.steps if isinstance(step, Look))
+    viewed = {roots[out.index] for out in looks if not inline[out.index]}
     for place, step in enumerate(sheet.steps):
         at = starts.get(step, place)
-        if not isinstance(step, Apply) and isinstance(step, Sweep | Push):
-            passing[at] += _size(step.columns, step.out.dtype, sizes)
         if isinstance(step, Rows):
             windows = values_of(step)[0].shape
             passing[at] += _size((step.block, *windows[1:]), step.out.dtype, sizes)
+        elif isinstance(step, Offsets):
+            passing[at] += _of_an_offset(step, sizes)
+        if isinstance(step, Rows | Sweep) and step.summing:
+            passing[at] += bytes_of(step.out)
         for out in outs_of(step):
             index = out.index
             root = roots[index]
@@ -146,7 +154,7 @@ def _storages(
                 continue
             if inline[index]:
                 if not isinstance(step, Look) and out.shape and 0 <= when[index] < count:
-                    if out not in tiled:
+                    if out not in tiled and out not in viewed:
                         passing[when[index]] += bytes_of(out)
                 else:
                     last[root] = max(last.get(root, -1), when[index])
@@ -155,31 +163,61 @@ def _storages(
                 continue
             storage = found.get(root)
             if storage is None:
-                storage = found[root] = _Storage(bytes_of(root), at, at, [])
+                storage = found[root] = _Storage(bytes_of(root), at, at, [], FOREVER)
             storage.values.append(out)
             kept = uses.returned[index] or out in pinned
             storage.dead = max(storage.dead, FOREVER if kept else when[index])
     for root, at in last.items():
         if root in found:
             found[root].dead = max(found[root].dead, at)
-    every = (*found.values(), *scratches)
+    every = (*found.values(), *others)
     return [storage for storage in every if storage.bytes >= _LARGE_ARRAY], passing
 
 
-def _scratch(region: Region, places: Buffers, inline: list[bool], sizes: Mapping[str, Size]) -> int:
+def _of_tiles(
+    region: Region, places: Buffers, inline: list[bool], sizes: Mapping[str, Size]
+) -> int:
     """The bytes of what all tiles of a loop work in."""
     rows = scratch(region, places, inline).items()
     own = sum(value is row and value not in region.leaving for value, row in rows)
     return _size((own, region.rows, *region.shape[1:]), region.steps[0].out.dtype, sizes)
 
 
-def _of_a_block(region: Blocks, places: Buffers, sizes: Mapping[str, Size]) -> int:
-    """The bytes of what a block makes: names keep it until the next one makes it anew."""
+def _columns(sheet: Sheet, sizes: Mapping[str, Size]) -> list[_Storage]:
+    """The buffers for columns: loops that follow one another share one, if it is of their shape."""
+    found: list[_Storage] = []
+    last: object = None
+    for at, step in enumerate(sheet.steps):
+        if isinstance(step, Sweep | Push):
+            kind = (step.columns, step.flat, step.out.dtype)
+            if kind != last:
+                if found:
+                    found[-1].gone = at + 1
+                size = _size(step.columns, step.out.dtype, sizes)
+                found.append(_Storage(size, at, at, [], FOREVER))
+            found[-1].dead, last = at, kind
+    return found
+
+
+def _of_an_offset(step: Offsets, sizes: Mapping[str, Size]) -> int:
+    """The bytes of what is made at each offset inside a window."""
+    made = {inner.out: _size(inner.out.shape, inner.out.dtype, sizes) for inner in step.body}
+    return max(
+        (made[inner.out] + sum(made.get(v, 0) for v in values_of(inner)) for inner in step.body),
+        default=0,
+    )
+
+
+def _of_a_block(
+    region: Blocks, places: Buffers, inline: list[bool], sizes: Mapping[str, Size]
+) -> int:
+    """The bytes of what a block makes, but for what is made where it is to end."""
+    elsewhere = {*direct(region, places, inline).values(), *(s.out for s in region.sums)}
     parts = 0
     for step in region.steps:
         out = step.out
         own = places.root[out.index] is out and places.inplace[out.index] is None
-        if own and step not in region.sums:
+        if own and out not in elsewhere:
             parts += _size(region.of_a_block(out), out.dtype, sizes)
     return parts
 
@@ -220,11 +258,18 @@ def _drop(plan: Memory, storages: list[_Storage], passing: list[int]) -> None:
     for at, more in enumerate(passing):
         held += sum(storage.bytes for storage in made.get(at, ()))
         dead += dying.pop(at - 1, ())
+        rebound = [storage for storage in dead if storage.gone <= at]
+        held -= sum(storage.bytes for storage in rebound)
+        dead = [storage for storage in dead if storage.gone > at]
         while held + more > plan.least and dead:
             # All that are dead: fewer lines than one at a time.
             for storage in dead:
                 held -= storage.bytes
-                plan.dropped.setdefault(at, []).extend(storage.values)
+                storage.gone = at
+                if storage.values:
+                    plan.dropped.setdefault(at, []).extend(storage.values)
+                else:
+                    plan.released.add(at)
             dead = []
         for storage in made.get(at, ()):
             if storage.dead < FOREVER:
