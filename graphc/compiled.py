@@ -153,8 +153,7 @@ class Compiled:
         self._cache = cache
         self._planned: Plan | None = None
         self._records: dict[str, type] = {}
-        with without_collection():
-            self._entry, self._module = self._load(_FIRST)
+        self._entry, self._module = self._load(_FIRST)
 
     def __repr__(self) -> str:
         return f"<compiled {self.graph.name}: {', '.join(self._names)}>"
@@ -176,14 +175,15 @@ class Compiled:
 
     def _load(self, only: Sequence[str]) -> tuple[Entry, ModuleType]:
         """Binds the functions that are named, and what comes with them, from the cache or made."""
-        key = self._key(only)
-        entry = self._cache.get(key)
-        if entry is None:
-            entry = self._made(only)
-            self._cache.put(key, entry)
-            entry = self._cache.get(key) or entry
-        callables = self._callables(entry.facts["callables"])
-        module = load_source(entry.source, self.graph.name, callables, entry.constants)
+        with without_collection():
+            key = self._key(only)
+            entry = self._cache.get(key)
+            if entry is None:
+                entry = self._made(only)
+                self._cache.put(key, entry)
+                entry = self._cache.get(key) or entry
+            callables = self._callables(entry.facts["callables"])
+            module = load_source(entry.source, self.graph.name, callables, entry.constants)
         own = vars(module)
         for name, value in list(own.items()):
             if isinstance(value, type) and value.__module__ == module.__name__:
