@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _WHOLE_NUMBERS = {"i64": 63, "i32": 31}
 _WORDS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
+# Names that do not fit into the first line of a loop.
+_WIDE = 60
 _FOLDS = {"max": "np.maximum", "min": "np.minimum"}
 
 
@@ -318,12 +320,14 @@ def write_repeat(emitter: Emitter, step: Repeat) -> None:
     body.append(Assign(", ".join(state_names), after, tag=tag))
     if numbers:
         numbers.insert(0, Comment("Numbers as arrays: in a loop, Python's cost more.", tag))
-    stacks = ", ".join(rows.values())
-    header = f"for {', '.join(rows)} in {stacks}:"
-    if len(rows) != 1:
-        header = f"for {', '.join(rows)} in zip({stacks}):"
+    taken, stacks = ", ".join(rows), ", ".join(rows.values())
+    header = f"for {taken} in {stacks}:" if len(rows) == 1 else f"for {taken} in zip({stacks}):"
     if not rows:
         header = f"for _ in range({step.count}):"
+    elif len(taken) > _WIDE:
+        together = fresh("rows")
+        starts.append(Assign(together, f"zip({stacks})", tag=tag))
+        header = f"for ({taken}) in {together}:"
     emitter.sources += [*numbers, *starts, Block(header, body, tag)]
 
 

@@ -5,17 +5,64 @@ p = exp(z); m = z[row, y]      ->      m = z[row, y]; p = exp(z), in the place o
 
 from __future__ import annotations
 
-from codegen.plan.steps import LARGE, Apply, Fold, Look, Sheet, Step, Take, Value
+from codegen.plan.rounds import Repeat
+from codegen.plan.steps import (
+    LARGE,
+    Apply,
+    Fold,
+    Look,
+    Sheet,
+    Step,
+    Take,
+    Value,
+    outs_of,
+    values_of,
+)
 from codegen.plan.uses import Uses
+from codegen.types import product
 
 # A value with more readers than this is not worth the search.
 _READERS = 4
+# In longer functions steps stay where they are.
+_FEW = 1000
 
 
 def schedule(sheet: Sheet, uses: Uses, scale: list[int]) -> None:
     """Reorders the steps in place. Operands still come before their readers."""
+    if any(isinstance(step, Repeat) for step in sheet.steps) and len(sheet.steps) <= _FEW:
+        _late(sheet, uses)
     _sink(sheet, uses)
     _hoist(sheet, uses, scale)
+
+
+def _late(sheet: Sheet, uses: Uses) -> None:
+    """Moves each step down to what reads it first, where what it makes is larger than what would be
+    kept for it: beside loops, values of all steps are many, and are needed one loop after another.
+    """
+    order: list[Step] = []  # from the last one on
+    for step in reversed(sheet.steps):
+        readers = {reader for out in outs_of(step) for reader in uses.readers[out.index]}
+        returned = any(uses.returned[out.index] for out in outs_of(step))
+        at = len(order)
+        if readers and not returned and not isinstance(step, Repeat):
+            first = max(order.index(reader) for reader in readers) + 1
+            later = set(order[:first])
+            kept = [x for x in set(values_of(step)) if later.isdisjoint(uses.readers[x.index])]
+            if isinstance(step, Look) or sum(map(_size, kept)) < _size(step.out):
+                at = first
+        order.insert(at, step)
+    order.reverse()
+    sheet.steps = order
+
+
+def _size(value: Value) -> int:
+    """The elements of what takes storage of its own; sizes with names are not compared."""
+    step = value.step
+    while isinstance(step, Look):
+        (source, *_) = step.operands
+        step = source.step if isinstance(source, Value) else None
+    size = product(value.shape)
+    return size if step is not None and isinstance(size, int) else 0
 
 
 def _sink(sheet: Sheet, uses: Uses) -> None:

@@ -74,6 +74,11 @@ def stack_steps(graph: Graph) -> Graph:
     """What depends on no other step's value, computed for all steps at once."""
     given, graph = graph, rows_first(graph)
     found = _found(graph)
+    if found.loops or found.left:
+        # (A large graph was simplified in one round, which leaves a constant for each step.)
+        merged = rebuild(graph, merging())
+        if merged is not graph:
+            graph, found = merged, _found(merged)
     carried = [family.members for family in found.families if family.carried]
     carried += [row for loop in found.loops for row in loop.members]
     joined = [members for members in carried if isinstance(members[0].params, Concatenate)]
