@@ -186,7 +186,9 @@ def same_size(a: Size, b: Size) -> bool | None:
 def broadcast(shapes: tuple[Shape, ...]) -> Shape | None:
     """The common shape by NumPy's rule; None where there is none.
 
-    Only the int 1 is repeated: a named size never broadcasts, even when it is 1 at the call.
+    Only the int 1 is repeated: a named size never broadcasts, even when it is 1 at the call. Of
+    sizes that must turn out equal there the simplest is taken, so that none grows with the steps of
+    a loop.
     """
     ndim = max((len(shape) for shape in shapes), default=0)
     result: list[Size] = []
@@ -199,8 +201,15 @@ def broadcast(shapes: tuple[Shape, ...]) -> Shape | None:
                 size = shape[axis]
             elif same_size(size, shape[axis]) is False:
                 return None
+            elif _intricacy(shape[axis]) < _intricacy(size):
+                size = shape[axis]
         result.append(size)
     return tuple(result)
+
+
+def _intricacy(size: Size) -> int:
+    """0 for a number, 1 for a name, 2 for what is computed."""
+    return 0 if isinstance(size, int) else 1 if size.is_name else 2
 
 
 def shape_text(shape: Shape) -> str:

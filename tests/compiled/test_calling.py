@@ -227,6 +227,21 @@ def test_a_cotangent_that_no_gradient_needs_is_checked():
         f.backward(saved, 1.0, np.ones(2))
 
 
+def test_sizes_do_not_grow_with_the_steps_of_a_loop():
+    """n - 1 + min(1, n) must be n at the call, and is called so from then on."""
+
+    def turned(x, u, h):
+        for t in range(24):
+            h = np.tanh(np.concatenate([(h * x[t])[1:], h[:1]]) * u)
+        return h
+
+    graph = graphc.trace(turned, "f64[24, n]", "f64[n]", "f64[n]")
+    assert str(graph.outputs[0][1].type) == "f64[n]"
+    random = np.random.default_rng(3)
+    x, u, h = random.normal(size=(24, 3)), random.normal(size=3), random.normal(size=3)
+    np.testing.assert_allclose(graphc.compile(graph)(x, u, h), turned(x, u, h), rtol=1e-12)
+
+
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_empty_and_single_arrays(n):
     @graphc.trace(x="f64[n]", A="f64[n, 4]", y="i64[n]")
