@@ -85,18 +85,21 @@ def _sum_short_rows(rows, values, count):
 def _nearest(points, centres, screen=np.float32):
     """The centres nearest to each point: pairs (point, centre), and the share of each.
 
-    Distances are compared in single precision, as products, in tiles. A centre that may be
-    the nearest within rounding stays; where several do, differences decide. Centres at the
-    same least distance share the point evenly.
+    Distances are compared in single precision, as products, in tiles. A centre that may
+    be the nearest within rounding stays; where several do, differences decide. Centres at
+    the same least distance share the point evenly.
     """
     count, width = points.shape
     most = len(centres)
     step = 1024
     while step > 16 and step * most > 1 << 17:
         step //= 2  # so that the scores of a tile stay in the cache
+    if most > 1 << 24:
+        screen = np.float64  # single precision does not count so far
     # How many centres are near to each point, and the sum of their numbers.
     times, numbers = found = np.empty((2, count), screen)
-    summing = np.stack((np.ones(most, screen), np.arange(most, dtype=screen)))
+    summing = np.ones((2, most), screen)
+    summing[1] = np.arange(most)
     several = [np.empty((2, 0), np.intp)]
     with np.errstate(all="ignore"):
         # |x - c|^2 - |x|^2 = |c|^2 - 2 x c, as the product of [-2 c, |c|^2] and [x, 1].
@@ -116,18 +119,21 @@ def _nearest(points, centres, screen=np.float32):
         space = np.empty((most, step), screen)
         for start in range(0, count, step):
             tile = slice(start, start + step)
-            scores = np.matmul(weights, extended[:, tile], out=space[:, : count - start])
+            scores = space[:, : count - start]
+            np.matmul(weights, extended[:, tile], out=scores)
             bound = scores.min(axis=0)
             bound += slack[tile]
             near = np.less_equal(scores, bound, out=scores)  # 1 or 0
             np.matmul(summing, near, out=found[:, tile])
-            if times[tile].max() > 1.0:
-                ties = np.flatnonzero(times[tile] > 1.0)
-                pairs = np.array(np.nonzero(near[:, ties]))
-                pairs[1] = ties[pairs[1]] + start
-                several.append(pairs)
-    if screen is np.float32 and not (times.all() and times.sum() <= 4 * count):
-        return _nearest(points, centres, np.float64)
+        if screen is np.float32 and not (times.all() and times.sum() <= 4 * count):
+            return _nearest(points, centres, np.float64)
+        ties = np.flatnonzero(times > 1.0)
+        for start in range(0, len(ties), step):
+            some = ties[start : start + step]
+            scores = np.matmul(weights, extended[:, some])
+            pairs = np.array(np.nonzero(scores <= scores.min(axis=0) + slack[some]))
+            pairs[1] = some[pairs[1]]
+            several.append(pairs)
     point, centre = np.arange(count), numbers.astype(np.intp)
     unsure = np.flatnonzero(times != 1.0)
     if len(unsure):

@@ -16,6 +16,11 @@ def routine(name):
     return names[name]
 
 
+@pytest.mark.parametrize("name", ROUTINES)
+def test_lines_are_as_short_as_those_around_them(name):
+    assert max(map(len, ROUTINES[name].splitlines())) <= 88
+
+
 def summed(rows, values, count):
     total = np.zeros((count, *values.shape[1:]), values.dtype)
     np.add.at(total, rows, values)
