@@ -1,8 +1,7 @@
 """A graph and its derivative -> the Program: value, forward, backward and value_and_grad.
 
-The cut between forward and backward is made here. What an output needs is computed by `forward`;
-what only a gradient needs, by `backward`; between them go the saved values, which `backward` cannot
-get more cheaply: a view of a saved value is looked at again, a number is written again.
+What an output needs is computed by `forward`; what only a gradient needs, by `backward`; between
+them go the saved values (`graphc.cut`).
 """
 
 from __future__ import annotations
@@ -12,17 +11,12 @@ from typing import Any
 
 from codegen.names import field_names
 from codegen.program import (
-    Broadcast,
-    Diagonal,
     Entry,
     Function,
     Leaf,
     Param,
     Program,
     Record,
-    Reshape,
-    Slice,
-    Transpose,
     Tree,
     Var,
 )
@@ -30,23 +24,22 @@ from codegen.program import (
     Node as Place,
 )
 from codegen.record import record
-from graphc import ir, nodes
+from graphc import ir
 from graphc.autodiff import Wrt, joint, resolve_wrt, scalar_output
 from graphc.callables import name_of, user_callables
+from graphc.cut import backward_side, computed_again, forward_side, with_sizes
 from graphc.errors import GraphTypeError
 from graphc.extras import scipy_installed
 from graphc.ir import Container, Node, leaves
 from graphc.lower import Body, Constants
-from graphc.matrices import siblings
 from graphc.naming import unused
 from graphc.notes import notes
-from graphc.ops.kinds import Einstein, LinAlgParams, LoopParams, Primitive, PrimitiveCall
-from graphc.order import ancestors, in_order, reachable
+from graphc.ops.kinds import Primitive
+from graphc.order import ancestors, reachable
 from graphc.rewrite import settle, stabilise
-from graphc.sizing import bare_names, bound_names, constraints, least, names_in, rules_of
+from graphc.sizing import constraints, least, names_in, rules_of
 from graphc.verify import debugging, verify
 
-_VIEWS = Reshape | Transpose | Broadcast | Slice | Diagonal
 # A function of more than this many nodes goes without comments: nobody reads it from end to end.
 READ_NODES = 50_000
 
@@ -230,11 +223,12 @@ class _Shared:
         given = {node.name for node in cotangents}
         seeds = [node for node in graph.inputs if node.name in given]
         inputs = [node for node in graph.inputs if node.name not in given]
-        forward_side = _forward_side(values.values(), inputs, gradients.values())
-        needed, order = _backward_side(gradients.values(), forward_side, seeds)
-        saved = _with_sizes(needed, order, seeds, inputs)
+        made = forward_side(values.values(), inputs, gradients.values())
+        needed, order = backward_side(gradients.values(), made, seeds)
+        needed, order = computed_again(needed, order, set(values.values()))
+        saved = with_sizes(needed, order, seeds, inputs)
 
-        before = [node for node in reachable([*values.values(), *saved]) if node in forward_side]
+        before = [node for node in reachable([*values.values(), *saved]) if node in made]
         forward = _Maker(self, graph, before, values.items(), inputs=inputs)
         forward.body.lower(before, [*values.values(), *saved])
         kept = [forward.body.var(node) for node in saved]
@@ -393,82 +387,3 @@ def _argument(container: Container, parts: Mapping[str, Leaf]) -> Place:
         return parts[container.leaf]
     items = tuple(_argument(item, parts) for item in container.items)
     return Tree(container.kind, container.keys, items)  # type: ignore[arg-type]
-
-
-# -- the cut ---------------------------------------------------------------------------------------
-
-
-def _forward_side(
-    values: Iterable[Node], inputs: Sequence[Node], gradients: Iterable[Node]
-) -> set[Node]:
-    """What `forward` computes anyway, what a primitive saves while it does, and the other results
-    of a decomposition or of a loop."""
-    side = ancestors(values) | set(inputs)
-    decomposed = {siblings(node) for node in side if isinstance(node.params, LinAlgParams)}
-    looped = {
-        (node.params.steps, node.inputs) for node in side if isinstance(node.params, LoopParams)
-    }
-    several = LinAlgParams | LoopParams | PrimitiveCall
-    for node in in_order(node for node in ancestors(gradients) if isinstance(node.params, several)):
-        saved = isinstance(node.params, PrimitiveCall) and node.params.part == "saved"
-        if saved and node.inputs[0] in side:
-            side.add(node)
-        if isinstance(node.params, LinAlgParams) and siblings(node) in decomposed:
-            side.add(node)
-        if isinstance(node.params, LoopParams) and (node.params.steps, node.inputs) in looped:
-            side.add(node)
-    return side
-
-
-def _backward_side(
-    gradients: Iterable[Node], forward: set[Node], seeds: Sequence[Node]
-) -> tuple[list[Node], list[Node]]:
-    """What must be saved, and what `backward` computes, both in order."""
-    given = set(seeds)
-    saved: set[Node] = set()
-    computed: set[Node] = set()
-    stack = list(gradients)
-    while stack:
-        node = stack.pop()
-        if node in given or node in saved or node in computed:
-            continue
-        if node in forward and not _cheap(node):
-            saved.add(node)
-            continue
-        computed.add(node)
-        stack.extend(node.inputs)
-    return in_order(saved), in_order(computed)
-
-
-def _cheap(node: Node) -> bool:
-    """Whether backward gets the value from a saved one without computing: numbers, sizes, views."""
-    if node.op is nodes.INPUT:
-        return False
-    return (
-        not node.inputs
-        or isinstance(node.params, _VIEWS)
-        or (isinstance(node.params, Einstein) and _only_shows(node.params))
-    )
-
-
-def _only_shows(formula: Einstein) -> bool:
-    """Whether an index formula computes nothing: the windows of one array."""
-    own = {index.index for index in formula.out}
-    whole = formula.body is None and len(formula.operands) == 1 and None not in own
-    return whole and own == {name for name, _ in formula.extents} and len(own) == len(formula.out)
-
-
-def _with_sizes(
-    saved: list[Node], order: Sequence[Node], seeds: Sequence[Node], inputs: Sequence[Node]
-) -> list[Node]:
-    """The saved values, and the inputs that alone tell a size which backward needs, if only to
-    check a cotangent."""
-    names = names_in(order, seeds)
-    known = {name for node in (*saved, *seeds) for name in bare_names(node.type)}
-    result = list(saved)
-    for node in inputs:
-        if node in result or not (names - known) & bound_names(node.type):
-            continue
-        result.append(node)
-        known |= bound_names(node.type)
-    return result
