@@ -86,8 +86,8 @@ def _nearest(points, centres, screen=np.float32):
     """The centres nearest to each point: pairs (point, centre), and the share of each.
 
     Distances are compared in single precision, as products, in tiles. A centre that may
-    be the nearest within rounding stays; where several do, differences decide. Centres at
-    the same least distance share the point evenly.
+    be the nearest within rounding stays; where several do, differences decide. Centres
+    at the same least distance share the point evenly.
     """
     count, width = points.shape
     most = len(centres)
