@@ -202,6 +202,33 @@ def test_bands_whatever_the_options(options):
     np.testing.assert_array_equal(found, again)
 
 
+@pytest.mark.parametrize("shape", ["n", "9"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.convolve(x * x, [1.0, 2.0, 4.0]),
+        lambda x: np.convolve(x, [1.0, 2.0, 4.0, 5.0])[2:-1],
+        lambda x: np.convolve(np.sin(x), [1.0, -1.0])[1:-1],
+        lambda x: np.correlate(x, np.ones(3), "full"),
+        lambda x: np.sin(np.convolve(x, [1.0, -2.0, 1.0])),
+    ],
+    ids=["full", "as long", "valid", "correlate", "inside"],
+)
+def test_jacobians_of_convolutions(function, shape):
+    graph, x = graphc.trace(function, x=f"f64[{shape}]"), RNG.normal(size=9)
+    made = graphc.jacobian(graph)
+    for found in (graphc.compile(made, ())(x), made(x)):
+        np.testing.assert_allclose(found, rows(graph, x), rtol=1e-12)
+
+
+def test_the_jacobian_of_a_convolution_takes_no_loop_over_its_rows():
+    graph = graphc.trace(lambda x, k: np.convolve(x, k), "f64[n]", "f64[3]")
+    f = graphc.compile(graphc.jacobian(graph, "x"), ())
+    assert "for " not in f.source.partition("def value")[2].partition("\ndef ")[0]
+    expected = np.transpose([[1, 2, 3, 0], [0, 1, 2, 3]])
+    np.testing.assert_array_equal(f(np.zeros(2), [1, 2, 3]), expected)
+
+
 def test_the_gradient_of_a_hessian_of_named_sizes():
     graph = graphc.trace(lambda x: ((x[1:] - x[:-1]) ** 4).sum(), x="f64[n]")
     weighted = graphc.trace(lambda x: (graphc.hessian(graph)(x) ** 2).sum(), x="f64[n]")

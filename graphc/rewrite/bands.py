@@ -12,11 +12,12 @@ from functools import reduce
 
 from codegen.program import Affine, Slice
 from codegen.record import record
+from codegen.types import not_negative
 from graphc import nodes
 from graphc.ir import Graph, Node
 from graphc.ops.kinds import Contraction, Einstein, Elementwise, Place
 from graphc.order import users
-from graphc.rewrite.walk import planned, table_name
+from graphc.rewrite.walk import planned, rebuild, table_name
 from graphc.types import Shape, Size, product
 
 DELTA = Contraction("delta")
@@ -143,7 +144,13 @@ def along_diagonals(graph: Graph) -> Graph:
     every (n + 1)-th element of its rows one after another.
 
         y[i, i] = v[i]      ->      y = place(v, 0::n + 1).reshape(n, n)
+
+    Several neighbouring diagonals, of a convolution, are columns of a matrix a column wider.
+
+        y[i, i + j] = v[i, j]      ->      y = place(v, [:, :k]).ravel()[:n m].reshape(n, m)
     """
+    if any(_may_lean(node.params) for node in graph.nodes):
+        graph = rebuild(graph, _leaning)
     sums: set[Node] = set()
     for node in graph.nodes:
         if (_is_sum(node) and sums.issuperset(node.inputs)) or band_of(node) is not None:
@@ -176,6 +183,37 @@ def along_diagonals(graph: Graph) -> Graph:
         )
 
     return planned(graph, step)
+
+
+def _may_lean(params: object) -> bool:
+    return isinstance(params, Einstein) and len(params.out) == 2 and len(params.out[1].terms) == 2
+
+
+def _leaning(node: Node) -> Node:
+    """y[i, i + j + c] = v[i, j]: what follows v[i, :] in a row, and goes before it in the next one,
+    is one element longer than a row, so that each row begins one place later."""
+    params = node.params
+    if not _may_lean(params):
+        return node
+    assert isinstance(params, Einstein)
+    extents, first = dict(params.extents), params.out[0].index
+    start, others = params.out[1].offset, dict(params.out[1].terms)
+    if first is None or params.body is not None or others.pop(first, 0) != 1 or start < 0:
+        return node
+    ((j, times),) = others.items()
+    (n, m), k = params.shape, extents[j]
+    if times != 1 or n != extents[first] or not not_negative(m - (n + k + start - 1)):
+        return node  # steps between, or the last rows' ends would be cut off
+    plain = Einstein((nodes.index(first), nodes.index(j)), params.operands, params.extents, (n, k))
+    if params.operands == ((nodes.index(j),),) and node.inputs[0].type.shape == (k,):
+        values = nodes.broadcast_to(node.inputs[0], (n, k))
+    elif params.operands == (plain.out,) and node.inputs[0].type.shape == (n, k):
+        values = node.inputs[0]
+    else:
+        values = nodes.contraction(node.op, plain, *node.inputs)  # type: ignore[arg-type]
+    region = Slice((0, start), (n, k), (1, 1))
+    flat = nodes.reshape(nodes.place(values, region, (n, m + 1)), (n * (m + 1),))
+    return nodes.reshape(nodes.slice_(flat, (0,), (n * m,), (1,)), (n, m))
 
 
 def _strided(band: Band) -> Node | None:
