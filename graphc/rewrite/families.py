@@ -15,7 +15,7 @@ import numpy as np
 from codegen.program import Reshape, Slice
 from graphc import nodes
 from graphc.ir import Graph, Node
-from graphc.ops.kinds import Leaf
+from graphc.ops.kinds import Contraction, Leaf
 from graphc.rewrite.walk import planned
 from graphc.types import Shape
 
@@ -78,7 +78,8 @@ def _kinds(graph: Graph, without: Collection[Node]) -> list[Hashable]:
     return [
         (
             node if isinstance(node.op, Leaf) or node in without else None,
-            id(node.op),
+            # (An index formula, among the params, says all there is to say of a contraction.)
+            Contraction if isinstance(node.op, Contraction) else id(node.op),
             stepping.get(node, node.params),
             node.type,
         )

@@ -248,7 +248,7 @@ def _reads_all(node: Node, wanted: Sequence[Node | None]) -> bool:
 def _alike(node: Node, like: Node) -> bool:
     """Whether two nodes do the same to operands of the same types."""
     return (
-        node.op == like.op
+        (node.op == like.op or isinstance(node.op, Contraction))
         and node.type == like.type
         and node.params == like.params
         and [x.type for x in node.inputs] == [x.type for x in like.inputs]
