@@ -128,6 +128,19 @@ def test_a_matrix_and_two_carried_values():
     assert loops(settled)
 
 
+def test_a_recurrence_with_a_matrix_is_a_loop_forward_and_backward():
+    def fn(x, W, U, h):
+        for t in range(24):
+            h = np.tanh(x[t] @ W + h @ U)
+        return (h * h).sum()
+
+    arrays = {"x": RNG.normal(size=(24, 4)), "h": RNG.normal(size=3)}
+    arrays["W"], arrays["U"] = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3)) / 2
+    settled, _ = checked(fn, **{name: arrays[name] for name in ("x", "W", "U", "h")})
+    assert list(loops(settled).values()) == [24, 24]
+    assert len(settled.nodes) < 100
+
+
 def test_two_layers_are_two_loops():
     def fn(x, u, v, h, k):
         for t in range(30):
