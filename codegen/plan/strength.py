@@ -119,7 +119,11 @@ def _literals(step: Apply, uses: Uses) -> bool:
         found = _scaled(operands[0], uses, step.out)
         if found is not None:
             _replace(step, "multiply", (found[0], Number(-found[1])))
-        return found is not None
+            return True
+        twice = _lone(operands[0], uses, "negative", step.out)
+        if twice is not None and not _bypass(step.out, twice.operands[0], uses):
+            _replace(step, "multiply", (twice.operands[0], Number(1.0)))
+        return twice is not None
     if name == "add":
         return _twice(step, uses)
     if name == "divide":
@@ -146,12 +150,36 @@ def _literals(step: Apply, uses: Uses) -> bool:
                 _replace(step, "multiply", (x, Number(factor * value)))
                 return True
             continue
+        if _is_power_of_two(factor) and isinstance(other, Value) and other.shape != step.out.shape:
+            scaled = _scale_smaller(other, factor, uses)
+            if scaled is not None:
+                _replace(step, "multiply", (x, scaled))
+                return True
         negated = _lone(other, uses, "negative", step.out)
         if negated is not None and isinstance(this, Value) and isinstance(this.step, Apply):
             _replace(this.step, "multiply", (x, Number(-factor)))
             _replace(step, "multiply", (negated.operands[0], this))
             return True
     return False
+
+
+def _scale_smaller(value: Value, factor: float, uses: Uses) -> Operand | None:
+    """factor * value by the literal in it, so that (2 * x) * (0.5 * s) is x * s, and
+    (2 * x) * (0.5 / n) is x * (1 / n): what is left of the factors goes to the smaller array."""
+    found = _scaled(value, uses, value)
+    if found is not None and isinstance(value.step, Apply):
+        if factor * found[1] == 1.0:
+            return found[0]
+        _replace(value.step, "multiply", (found[0], Number(factor * found[1])))
+        return value
+    quotient = _lone(value, uses, "divide", value)
+    if quotient is None or not isinstance(quotient.operands[0], Number):
+        return None
+    if not _is_size(quotient.operands[1]):
+        return None  # where 2 * x and s are infinite, 0.5 / s is 0 and their product is NaN
+    literal = Number(factor * float(quotient.operands[0].value))
+    quotient.operands = (literal, quotient.operands[1])
+    return value
 
 
 def _twice(step: Apply, uses: Uses) -> bool:
@@ -214,7 +242,9 @@ def _is_name_only(step: Apply, uses: Uses) -> bool:
     if step.function.name != "multiply" or not isinstance(x, Value) or not _is_one(rest[0]):
         return False
     out = step.out
-    return (x.shape, x.dtype) == (out.shape, out.dtype) and not uses.returned[out.index]
+    if (x.shape, x.dtype) != (out.shape, out.dtype):
+        return False
+    return not out.shape or not uses.returned[out.index]  # an array that is returned is a new one
 
 
 def _into_smaller(step: Apply, product: Operand, factor: float, uses: Uses) -> bool:

@@ -34,6 +34,25 @@ def test_half_a_square_needs_no_factor(x):
     assert not any("* 1.0" in line or "*= 1.0" in line for line in lines)
 
 
+def test_powers_of_two_go_to_the_number(x):
+    @graphc.trace(x="f64[n]", mu=graphc.param("f64"), scale=graphc.param("f64"))
+    def loss(x, mu, scale):
+        z = (x - mu) / scale
+        return (0.5 * z**2).mean()
+
+    compiled = graphc.compile(loss, cache=False)
+    _, grads = compiled.value_and_grad(x[0], 0.5, 2.0)
+    np.testing.assert_allclose(grads.mu, np.mean(0.5 - x[0]) / 4, rtol=1e-12)
+    body = compiled.source.partition("def value_and_grad")[2].partition("\ndef ")[0]
+    lines = [line.strip() for line in body.splitlines()]
+    assert not any("2.0" in line for line in lines if line.startswith("d_"))
+
+
+def test_a_sign_is_not_changed_twice(x):
+    lines = lines_of(lambda x, r: (1.0 / (1.0 + np.exp(-r * (x - 1.0)))).sum(), x, 2.0)
+    assert not any("--" in line for line in lines)
+
+
 def test_twice_a_scaled_row_scales_the_row(x):
     def loss(x, w):
         return (w[:, None] * (x * x)).sum() - np.log((w * w).sum())
