@@ -114,17 +114,18 @@ def value_and_grad(x):
     sum_largest_scaled /= 4.0
     pooled = (sum_largest_scaled * sum_largest_scaled).sum() / (64*n)
 
-    d_largest_quotient = np.multiply(2.0, sum_largest_scaled, out=sum_largest_scaled)
     d_largest_over_count = np.zeros((n, 4, 8, 8), np.float32)
     for k0 in range(3):
         for k1 in range(3):
             d_largest_over_count += x[:, :, k0:k0 + 16:2, k1:k1 + 16:2] == largest
-    d_largest_quotient /= np.float32(64*n)
-    d_largest_quotient *= 0.25
+    d_largest_product = np.multiply(
+        sum_largest_scaled, 2.0 / np.float32(64*n), out=sum_largest_scaled
+    )
+    d_largest_product *= 0.25
     d_largest = np.zeros((n, 4, 8, 8), np.float32)  # f32[n, 4, 8, 8]
     for k0 in range(2):
         for k1 in range(2):
-            d_largest[:, :, k0::2, k1::2] += d_largest_quotient
+            d_largest[:, :, k0::2, k1::2] += d_largest_product
     np.divide(d_largest, d_largest_over_count, out=d_largest_over_count)
     d_x = np.zeros((n, 4, 17, 17), np.float32)  # f32[n, 4, 17, 17]
     for k0 in range(3):

@@ -57,8 +57,7 @@ def backward(saved, d_rosenbrock=1.0):
     if type(d_rosenbrock) is not float:
         d_rosenbrock = _check_backward(d_rosenbrock)
     n = x.shape[0]
-    d_b = 2.0 * b_minus_square_x_slice
-    d_b *= d_rosenbrock * 100.0
+    d_b = b_minus_square_x_slice * (d_rosenbrock * 200.0)
     d_x_sum = d_b * x[:-1]
     d_x_sum += d_rosenbrock * one_minus_x_slice
     d_x_sum *= -2.0
