@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.expr import Number
+from codegen.plan.matmul import short
 from codegen.plan.steps import (
     Apply,
     Assemble,
@@ -40,6 +41,8 @@ def expression(printer: Printer, step: Step) -> Text:
         return _look(printer, step)
     if isinstance(step, Product):
         a, b = step.operands
+        if short(step):
+            return f"{printer.operand(a, ATOM)}.dot({printer.operand(b)})", ATOM
         # `1 / s @ x` is right, and reads as if it were not.
         chained = isinstance(a, Value) and isinstance(a.step, Product)
         left = printer.operand(a, PRODUCT if chained else PRODUCT + 1)

@@ -19,6 +19,7 @@ from codegen.names import Names
 from codegen.plan.blocks import Blocks
 from codegen.plan.buffers import Buffers
 from codegen.plan.fusion import goes_straight
+from codegen.plan.matmul import short
 from codegen.plan.memory import Memory
 from codegen.plan.rounds import Repeat
 from codegen.plan.shapes import full
@@ -308,7 +309,7 @@ class Emitter:
             else:
                 self.assign(step, name, text)
             return
-        if spare is not None:
+        if spare is not None and not (isinstance(step, Product) and short(step)):
             where = self.plan.names[spare.index]
         if not where:
             self.assign(step, name, expression(self.printer, step)[0])

@@ -21,7 +21,7 @@ from codegen.plan.steps import (
 _CALLS: dict[type[Step], int] = {
     Look: 85,
     Fold: 970,
-    Product: 850,
+    Product: 400,
     Einsum: 1700,
     Invoke: 600,
     Take: 300,

@@ -25,17 +25,17 @@ def lines_of(tree, axes, out, keepdims=False, **types):
 @pytest.mark.parametrize(
     ("type", "axes", "out", "line"),
     [
-        ("f64[512, 32]", (0,), "f64[32]", "total = _ones_512 @ x"),
-        ("f64[512, 32]", (1,), "f64[512]", "total = x @ _ones_32"),
-        ("f32[512, 32]", (0,), "f32[32]", "total = _ones_512_f32 @ x"),
-        ("f32[512, 32]", (1,), "f32[512]", "total = x @ _ones_32_f32"),
-        ("f64[16, 32, 32]", (0, 1), "f64[32]", "total = _ones_512 @ x.reshape(512, 32)"),
+        ("f64[512, 32]", (0,), "f64[32]", "total = _ones_512.dot(x)"),
+        ("f64[512, 32]", (1,), "f64[512]", "total = x.dot(_ones_32)"),
+        ("f32[512, 32]", (0,), "f32[32]", "total = _ones_512_f32.dot(x)"),
+        ("f32[512, 32]", (1,), "f32[512]", "total = x.dot(_ones_32_f32)"),
+        ("f64[16, 32, 32]", (0, 1), "f64[32]", "total = _ones_512.dot(x.reshape(512, 32))"),
         ("f64[16, 32, 32]", (2,), "f64[16, 32]", "total = x @ _ones_32"),
-        ("f64[16, 32, 32]", (0, 2), "f64[32]", "total = _ones_16 @ (x @ _ones_32)"),
-        ("f64[16, 8, 8, 8]", (0, 2, 3), "f64[8]", "_ones_16 @ (x.reshape(16, 8, 64) @ _ones_64)"),
-        ("f64[16, 8, 8, 8]", (1, 2, 3), "f64[16]", "total = x.reshape(16, 512) @ _ones_512"),
+        ("f64[16, 32, 32]", (0, 2), "f64[32]", "total = _ones_16.dot(x @ _ones_32)"),
+        ("f64[16, 8, 8, 8]", (0, 2, 3), "f64[8]", "_ones_16.dot(x.reshape(16, 8, 64) @ _ones_64)"),
+        ("f64[16, 8, 8, 8]", (1, 2, 3), "f64[16]", "total = x.reshape(16, 512).dot(_ones_512)"),
         # What is long is not kept by the module.
-        ("f64[5000, 3]", (0,), "f64[3]", "total = ones @ x"),
+        ("f64[5000, 3]", (0,), "f64[3]", "total = ones.dot(x)"),
         # Tiny, of unknown size, or with long rows that are added pairwise.
         ("f64[2, 20]", (0,), "f64[20]", "total = x.sum(axis=0)"),
         ("f64[n, m]", (0,), "f64[m]", "total = x.sum(axis=0)"),

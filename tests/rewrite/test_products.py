@@ -18,32 +18,32 @@ CHAINS = {
     "vector last": (
         lambda A, B, v: (A @ B) @ v,
         ["f64[30, 20]", "f64[20, 25]", "f64[25]"],
-        "A @ (B @ v)",
+        "A.dot(B.dot(v))",
     ),
     "vector first": (
         lambda v, A, B: v @ (A @ B),
         ["f64[30]", "f64[30, 20]", "f64[20, 25]"],
-        "B.T @ (A.T @ v)",
+        "B.T.dot(A.T.dot(v))",
     ),
     "four matrices": (
         lambda A, B, C, D: A @ B @ C @ D,
         ["f64[30, 2]", "f64[2, 25]", "f64[25, 3]", "f64[3, 40]"],
-        "A @ (B @ C @ D)",
+        "A.dot(B.dot(C).dot(D))",
     ),
     "transposed": (
         lambda A, B, v: (A @ B).T @ v,
         ["f64[20, 30]", "f64[30, 25]", "f64[20]"],
-        "B.T @ (A.T @ v)",
+        "B.T.dot(A.T.dot(v))",
     ),
     "sum": (
         lambda A, B: (A @ B).sum(),
         ["f64[30, 20]", "f64[20, 25]"],
-        "(_ones_30 @ A).dot(B @ _ones_25)",
+        "_ones_30.dot(A).dot(B.dot(_ones_25))",
     ),
     "sum over rows": (
         lambda A, B: (A @ B).sum(axis=0),
         ["f64[30, 20]", "f64[20, 25]"],
-        "B.T @ (_ones_30 @ A)",
+        "B.T.dot(_ones_30.dot(A))",
     ),
     "trace": (
         lambda A, B: np.trace(A @ B),
@@ -58,7 +58,7 @@ CHAINS = {
     "diagonal of a product": (
         lambda A, B, C: np.einsum("ik,ki->i", A, B @ C),
         ["f64[30, 20]", "f64[20, 2]", "f64[2, 30]"],
-        'np.einsum("ij,ji->i", A @ B, C)',
+        'np.einsum("ij,ji->i", A.dot(B), C)',
     ),
     "scalars": (
         lambda a, b: (np.linalg.outer(a, b) @ np.linalg.vecdot(a[:, None], b[:, None])).sum(),
@@ -68,7 +68,7 @@ CHAINS = {
     "stack": (
         lambda x, P, Q: (x @ P) @ (x @ Q).swapaxes(1, 2),
         ["f32[3, 30, 16]", "f32[16, 16]", "f32[16, 16]"],
-        "(x.reshape(90, 16) @ (P @ Q.T)).reshape(3, 30, 16) @ x.swapaxes(-2, -1)",
+        "x.reshape(90, 16).dot(P.dot(Q.T)).reshape(3, 30, 16) @ x.swapaxes(-2, -1)",
     ),
     "named sizes": (
         lambda A, B, v: (A @ B) @ v,

@@ -13,6 +13,7 @@ def mlp(batch: int, *widths: int) -> Case:
     """Fully connected layers with relu, mean cross-entropy of integer labels, f32."""
     last = len(widths) - 2
     names = tuple(f"{kind}{layer}" for layer in range(last + 1) for kind in "Wb")
+    ones = np.ones(max(batch, widths[-1]), np.float32)
 
     def scores(x, parameters, relu):
         for layer in range(last + 1):
@@ -28,7 +29,7 @@ def mlp(batch: int, *widths: int) -> Case:
     def hand(x, y, *parameters):
         layers = [x]
         for layer in range(last + 1):
-            h = layers[-1] @ parameters[2 * layer]
+            h = layers[-1].dot(parameters[2 * layer])
             h += parameters[2 * layer + 1]
             if layer < last:
                 np.maximum(h, 0.0, out=h)
@@ -38,7 +39,7 @@ def mlp(batch: int, *widths: int) -> Case:
         p -= p.max(axis=1, keepdims=True)
         picked = p[rows, y]
         np.exp(p, out=p)
-        total = p.sum(axis=1, keepdims=True)
+        total = p.dot(ones[: p.shape[1]])[:, None]
         value = (np.log(total[:, 0]) - picked).sum() / batch
         total *= batch
         p /= total
@@ -46,9 +47,9 @@ def mlp(batch: int, *widths: int) -> Case:
         grads = []
         for layer in range(last, -1, -1):
             below = layers[layer]
-            grads += [p.sum(axis=0), below.T @ p]
+            grads += [ones[:batch].dot(p), below.T.dot(p)]
             if layer:
-                p = p @ parameters[2 * layer].T
+                p = p.dot(parameters[2 * layer].T)
                 p *= below > 0.0
         return value, tuple(reversed(grads))
 

@@ -153,7 +153,7 @@ def logistic(rows: int, columns: int) -> Case:
         return graphc.softplus(-y * (X @ w)).mean()
 
     def hand(X, y, w):
-        z = X @ w
+        z = X.dot(w)
         z *= y
         np.negative(z, out=z)
         s = np.abs(z)
@@ -166,7 +166,7 @@ def logistic(rows: int, columns: int) -> Case:
         np.exp(z, out=z)
         z *= y
         z *= -1.0 / rows
-        return value, (z @ X,)
+        return value, (z.dot(X),)
 
     def jax(X, y, w):
         import jax.nn

@@ -40,29 +40,30 @@ def value_and_grad(x, y, W1, b1, W2, b2):
         x, y, W1, b1, W2, b2 = _check_inputs(x, y, W1, b1, W2, b2)
 
     # h = relu(x @ W1 + b1)
-    h = np.maximum(x @ W1 + b1, 0.0)  # f64[16, 32]
+    h = np.maximum(x.dot(W1) + b1, 0.0)  # f64[16, 32]
 
-    scores = h @ W2 + b2  # f64[16, 10]
+    # scores = h @ W2 + b2
+    scores = h.dot(W2) + b2  # f64[16, 10]
 
     # loss = mean(logsumexp(scores) - scores[y])
     scores_shifted = scores - scores.max(axis=1, keepdims=True)
     row = np.arange(16)
     score_y = scores_shifted[row, y]
     p = np.exp(scores_shifted)
-    total = (p @ _ones_10)[:, None]  # f64[16, 1]
+    total = p.dot(_ones_10)[:, None]  # f64[16, 1]
     loss = (np.log(total[:, 0]) - score_y).sum() / 16.0
 
     # d cross_entropy / d scores = softmax(scores) - onehot(y);  d mean = 1 / batch
     d_scores_scattered = p / total
     d_scores_scattered[row, y] -= 1.0
     d_scores = d_scores_scattered / 16.0  # f64[16, 10]
-    d_W2 = h.T @ d_scores  # f64[32, 10]
-    d_b2 = _ones_16 @ d_scores
+    d_W2 = h.T.dot(d_scores)  # f64[32, 10]
+    d_b2 = _ones_16.dot(d_scores)
 
     # d relu(u) / du = u > 0
-    d_u = d_scores @ W2.T * (h > 0.0)  # f64[16, 32]
-    d_W1 = x.T @ d_u  # f64[64, 32]
-    d_b1 = _ones_16 @ d_u
+    d_u = d_scores.dot(W2.T) * (h > 0.0)  # f64[16, 32]
+    d_W1 = x.T.dot(d_u)  # f64[64, 32]
+    d_b1 = _ones_16.dot(d_u)
     return loss, _new(Grads, (d_W1, d_b1, d_W2, d_b2))
 
 
