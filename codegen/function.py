@@ -36,7 +36,7 @@ from codegen.plan.offsets import offsets
 from codegen.plan.ones import numbers
 from codegen.plan.rounds import Repeat
 from codegen.plan.schedule import schedule
-from codegen.plan.shared import share
+from codegen.plan.shared import any_alike, share
 from codegen.plan.steps import Apply, Invoke, Sheet, Step, Value, scales
 from codegen.plan.strength import strengthen
 from codegen.plan.sums import kept_ones, simplify_sums
@@ -216,7 +216,7 @@ def _rewritten(sheet: Sheet, results: Sequence[Value], options: Options) -> Uses
             if idle == len(rewrites):
                 break
     # Factors joined to one may have made products alike.
-    if changed and share(sheet, read):
+    if changed and any_alike(sheet) and share(sheet, read):
         read = uses(sheet, results)
     use_math(sheet, read)
     if copy_transposed(sheet, dict(options.sizes)):

@@ -34,6 +34,16 @@ def share(sheet: Sheet, uses: Uses) -> bool:
     return _Shared(sheet, uses).rewrite()
 
 
+def any_alike(sheet: Sheet) -> bool:
+    """Whether two steps are of one function and the same operands, in whatever order."""
+    calls = [
+        (step.function.name, frozenset(step.operands))
+        for step in sheet.steps
+        if isinstance(step, Apply)
+    ]
+    return len(set(calls)) < len(calls)
+
+
 class _Shared:
     def __init__(self, sheet: Sheet, uses: Uses) -> None:
         self.sheet = sheet
