@@ -205,7 +205,7 @@ class Compiled:
         names = function_names(plan)
         if only == _FIRST:
             only = ("value_and_grad",) if "value_and_grad" in names else ("value",)
-            if only == ("value",) != names:
+            if "backward" in names and only == ("value",):
                 joint(self.graph, self._wrt)  # what has no derivative is told now
         if self._options.workspace:
             only = names  # which share their storage
