@@ -62,6 +62,17 @@ def expression(printer: Printer, step: Step) -> Text:
     raise AssertionError(f"{type(step).__name__} is no expression")
 
 
+def part_of_sum(printer: Printer, step: Step) -> str:
+    """A tile's part of a sum. Of products not by BLAS, whose own threads would get in the way of
+    other tiles', and round differently."""
+    if not isinstance(step, Invoke):
+        return expression(printer, step)[0]
+    operands = ", ".join(printer.operand(operand) for operand in step.operands)
+    (shape,) = {operand.shape for operand in step.operands if isinstance(operand, Value)}
+    indices = "ijklmnop"[: len(shape)]
+    return f'np.einsum("{indices},{indices}->", {operands})'
+
+
 # -- shapes and regions ----------------------------------------------------------------------------
 
 

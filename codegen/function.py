@@ -159,7 +159,7 @@ def plan_function(
     inline = inline_values(sheet, read, scale, scalar_mode, packed, donated)
     blocked = {} if scalar_mode else blocks(sheet, read, inline, options)
     apart = {step for block in blocked.values() for step in block.steps}
-    regions = {} if scalar_mode else tiles(sheet, read, inline, options, apart)
+    regions = {} if scalar_mode else tiles(sheet, read, inline, options, apart, donated)
     callables = frozenset(program.callables)
     places = buffers(sheet, read, inline, scale, callables, donated)
     settle(regions, places)

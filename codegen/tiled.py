@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from codegen.arrays import expression, filled
+from codegen.arrays import filled, part_of_sum
 from codegen.plan.buffers import origin
 from codegen.plan.steps import Step
 from codegen.plan.tiles import Region, scratch
@@ -116,7 +116,7 @@ def _adding(
     """What appends a tile's part of a sum to a list, or puts it where `targets` says."""
 
     def source() -> Source:
-        part = expression(emitter.printer, step)[0]
+        part = part_of_sum(emitter.printer, step)
         if step in targets:
             return Assign(targets[step], part, tag=step.tag)
         return Do(f"{name}.append({part})", step.tag)

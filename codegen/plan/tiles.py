@@ -30,7 +30,7 @@ _BYTES = {"f64": 8, "f32": 4, "i64": 8, "i32": 4, "bool": 1}
 _SHARE = 4
 # Arrays of a region that together take so many caches no longer stay in the next one. At sixteen a
 # pass costs there what it does in tiles, at thirty-two two and a half times that.
-_TOGETHER = 20
+_TOGETHER = 24
 # A smaller region saves memory at most. It does where this many arrays, of so many caches, live at
 # once that nothing outside needs: of those only a tile is ever there.
 _HIDDEN, _HIDDEN_CACHES = 3, 2
@@ -41,8 +41,6 @@ _FOR_THREADS = 4
 _FEW, _LINE = 16, 64
 # Fewer passes over memory are not worth a loop.
 _FEWEST = 3
-# Of so many products BLAS's sum, in sequence, is in single precision as exact as NumPy's, in pairs.
-_LONGEST_DOT = 1 << 16
 _DOTS = frozenset({"np.dot", "np.vdot"})
 
 
@@ -72,11 +70,13 @@ def tiles(
     inline: list[bool],
     options: Options,
     apart: Set[Step] = frozenset(),
+    donated: Set[int] = frozenset(),
 ) -> dict[Step, Region]:
     """The regions, by the first of their steps; the sheet is put in an order in which each stands
     together. What an expression in the loop would compute anew for each tile gets a statement.
 
-    apart: steps of other loops, which stay where they are.
+    apart: steps of other loops, which stay where they are. donated: arguments, by value index,
+    whose storage the caller gives away.
     """
     sizes = dict(options.sizes)
     rows: dict[tuple[Shape, str], int] = {}
@@ -90,14 +90,12 @@ def tiles(
                 yield from pending
                 return
             members = set(region.steps)
-            if not _is_worth_it(region, members, uses, options):
+            if not _is_worth_it(region, members, uses, options, donated):
                 # Too little to gain: its first step stands alone, and the search goes on behind it.
                 cut = pending.index(region.steps[0]) + 1
                 yield from pending[:cut]
                 pending = pending[cut:]
                 continue
-            _dots(region, uses)
-            members = set(region.steps)
             _close(region, members, uses, inline)
             yield from before
             yield from region.steps
@@ -279,7 +277,9 @@ def _adds_up(step: Step, shape: Shape) -> bool:
     return isinstance(step, Invoke) and step.function in _DOTS
 
 
-def _is_worth_it(region: Region, members: set[Step], uses: Uses, options: Options) -> bool:
+def _is_worth_it(
+    region: Region, members: set[Step], uses: Uses, options: Options, donated: Set[int]
+) -> bool:
     """Whether the loop saves enough passes over enough memory."""
     if sum(isinstance(step, Apply) for step in region.steps) + len(region.sums) < _FEWEST:
         return False
@@ -304,35 +304,11 @@ def _is_worth_it(region: Region, members: set[Step], uses: Uses, options: Option
     assert isinstance(count, int)
     bytes_ = count * _BYTES[region.steps[0].out.dtype]
     region.threads = bytes_ >= _FOR_THREADS * options.cache_bytes
-    if (len(sliced) + most) * bytes_ >= _TOGETHER * options.cache_bytes:
+    # What is given away takes what leaves.
+    given = min(leaving, sum(value.index in donated for value in sliced))
+    if (len(sliced) + most - given) * bytes_ >= _TOGETHER * options.cache_bytes:
         return True
     return hidden >= _HIDDEN and hidden * bytes_ >= _HIDDEN_CACHES * options.cache_bytes
-
-
-def _dots(region: Region, uses: Uses) -> None:
-    """Sums of products that nothing else reads, as dot products of their factors."""
-    if region.rows * product(region.shape[1:]) > _LONGEST_DOT:
-        return
-    for step in [step for step in region.sums if isinstance(step, Fold)]:
-        (summed,) = values_of(step)
-        made = summed.step
-        if not isinstance(made, Apply) or made not in region.steps or uses.count(summed) != 1:
-            continue
-        factors = made.operands * 2 if made.function.name == "square" else made.operands
-        typed = (summed.dtype, summed.shape)
-        same = all(isinstance(v, Value) and (v.dtype, v.shape) == typed for v in factors)
-        if made.function.name not in ("multiply", "square") or not same or summed.keep:
-            continue
-        function = "np.dot" if len(summed.shape) == 1 else "np.vdot"
-        dot = Invoke(step.out, factors, step.note, step.tag, function, (), (step.out,))
-        step.out.step = dot
-        for factor in values_of(made):
-            uses.readers[factor.index].remove(made)
-        for factor in values_of(dot):
-            uses.readers[factor.index].append(dot)
-        region.steps[region.steps.index(step)] = dot
-        region.sums[region.sums.index(step)] = dot
-        region.steps.remove(made)
 
 
 def _leaves(value: Value, members: set[Step], uses: Uses) -> bool:

@@ -47,6 +47,13 @@ def gated(x):
     return (np.tanh(x) * np.exp(x) * x).sum()
 
 
+def test_sums_of_products_are_not_left_to_blas_which_has_threads_of_its_own():
+    graph = graphc.trace(lambda x: (np.tanh(x) * np.exp(x)) @ np.sin(x), "f64[5000]")
+    source, _ = emitted(graph, 3)
+    assert 'np.einsum("i,i->", ' in source
+    assert "dot(" not in source
+
+
 @pytest.fixture
 def threaded():
     return emitted(graphc.trace(gated, "f64[5000]"), 3)

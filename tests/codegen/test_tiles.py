@@ -164,6 +164,21 @@ def test_what_the_next_cache_holds_is_not_tiled():
     assert "tile" in emitted(graphc.trace(normalised, many), SMALL)[0]
 
 
+def test_what_is_given_away_takes_the_results():
+    def update(w, g, mean, square):
+        mean, square = 0.9 * mean + g, 0.99 * square + g * g
+        return w - mean / (np.sqrt(square) + 1e-8), mean, square
+
+    some = [np.linspace(0.1, 1.0, CACHE // 2)] * 4  # at 8 bytes an element, 4 caches each
+    graph = graphc.trace(update, *some)
+    tiled = {}
+    for donate in ((), ("w", "mean", "square")):
+        options = Options(cache_bytes=CACHE, donate=donate)
+        generated = generate(program(plan(graph, (), None)), options)
+        tiled[donate] = "tile" in generated.source
+    assert tiled == {(): True, ("w", "mean", "square"): False}
+
+
 def test_what_lives_inside_a_chain_is_tiled_for_the_memory_it_takes():
     def chain(x):
         return (np.tanh(x) * graphc.sigmoid(x) * np.exp(-x * x)).sum()
