@@ -20,7 +20,7 @@ from codegen.program import Affine, Broadcast, Reshape, Slice, Transpose
 from graphc import nodes
 from graphc.ir import Node
 from graphc.ops.kinds import Concatenate, Contraction, Einstein, Elementwise, Pad, Place
-from graphc.rewrite.bands import DELTA, Band, bands_of, node_of, total
+from graphc.rewrite.bands import DELTA, Band, bands_of, bare, node_of, total
 from graphc.rewrite.walk import table_name, uniform
 from graphc.types import ArrayType, Shape, Size, size_max, size_min
 
@@ -88,7 +88,7 @@ def _added(terms: Iterable[Node]) -> Node:
 
 def _without(node: Node, params: Einstein, k: int, band: Band) -> Node | None:
     """The contraction with a band's values in its place; elsewhere the band gives zeros."""
-    places = _bare(params.operands[k])
+    places = bare(params.operands[k])
     if places is None:
         return None
     if not band.whole:
@@ -122,7 +122,7 @@ def _without(node: Node, params: Einstein, k: int, band: Band) -> Node | None:
         return None  # two indices of one window have become one
     extents = tuple((name, size) for name, size in params.extents if name not in renamed)
     result = moved(params.out)
-    names = _bare(result)
+    names = bare(result)
     if names is None:
         made = Einstein(result, tuple(operands), extents, params.shape)
         return nodes.contraction(node.op, made, *inputs)  # type: ignore[arg-type]
@@ -172,11 +172,6 @@ def _within(node: Node, params: Einstein, k: int, band: Band, places: Sequence[s
     return simplified(nodes.place(part, out, params.shape)) if cuts else part
 
 
-def _bare(places: Sequence[Affine]) -> list[str] | None:
-    found = [affine.index for affine in places]
-    return None if None in found else found  # type: ignore[return-value]
-
-
 def _doubled(affine: Affine) -> bool:
     names = [name for name, _ in affine.terms]
     return len({*names}) < len(names)
@@ -186,7 +181,7 @@ def _transposition(params: Einstein, inputs: Sequence[Node]) -> Node | None:
     """The operand with its axes in another order, where that is all."""
     if len(inputs) != 1:
         return None
-    own, out = _bare(params.operands[0]), _bare(params.out)
+    own, out = bare(params.operands[0]), bare(params.out)
     if own is None or out is None or sorted(own) != sorted(out) or len({*own}) < len(own):
         return None
     if len(params.extents) != len(own):

@@ -78,7 +78,7 @@ def band_of(node: Node, now: Callable[[Node], Node] = lambda x: x) -> Band | Non
     params = node.params
     if not isinstance(params, Einstein) or len(node.inputs) != 1 or params.body is not None:
         return None
-    own, out = _bare(params.operands[0]), _bare(params.out)
+    own, out = bare(params.operands[0]), bare(params.out)
     if own is None or out is None or len(out) == len(own) or {*own} != {*out}:
         return None
     extents = dict(params.extents)
@@ -118,7 +118,8 @@ def _is_sum(node: Node) -> bool:
     )
 
 
-def _bare(places: Sequence[Affine]) -> list[str] | None:
+def bare(places: Sequence[Affine]) -> list[str] | None:
+    """The index of each place; None where one is more than an index."""
     found = [affine.index for affine in places]
     return None if None in found else found  # type: ignore[return-value]
 
